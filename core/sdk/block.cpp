@@ -1,0 +1,15 @@
+#include <kiln/block.h>
+
+namespace kiln {
+
+BlockReader::~BlockReader() = default;
+Encoded::~Encoded() = default;
+BlockSink::~BlockSink() = default;
+
+std::unique_ptr<Encoded> BlockSink::encode(std::shared_ptr<const Batch> batch) const {
+  auto encoded = std::make_unique<Encoded>();
+  encoded->batch = std::move(batch);
+  return encoded;
+}
+
+}  // namespace kiln

@@ -1,0 +1,28 @@
+#include <kiln/error.h>
+
+#include <system_error>
+
+namespace kiln {
+
+Error::Error(const std::string& what, std::string hint, std::vector<std::string> evidence, Failure failure)
+    : std::runtime_error(what), hint_(std::move(hint)), evidence_(std::move(evidence)), failure_(failure) {}
+
+Error::~Error() = default;
+
+Error refused(const std::string& what, std::string hint, std::vector<std::string> evidence) {
+  return Error(what, std::move(hint), std::move(evidence), Failure::refused);
+}
+
+Error invalid(const std::string& what, std::string hint, std::vector<std::string> evidence) {
+  return Error(what, std::move(hint), std::move(evidence), Failure::invalid);
+}
+
+Error cancelled() {
+  return Error("cancelled", {}, {}, Failure::cancelled);
+}
+
+Error system_error(const std::string& what, int errno_value, std::string hint) {
+  return Error(what + ": " + std::generic_category().message(errno_value), std::move(hint));
+}
+
+}  // namespace kiln

@@ -1,0 +1,161 @@
+#include <kiln/file.h>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <utility>
+
+namespace kiln {
+namespace {
+
+int open_or_throw(const std::filesystem::path& path, int flags, const char* verb) {
+  const int fd = ::open(path.c_str(), flags | O_CLOEXEC | O_NOCTTY, 0644);
+  if (fd < 0) throw system_error(std::string("cannot ") + verb + " " + path.string(), errno);
+  return fd;
+}
+
+std::string full_disk_hint(int error) {
+  return error == ENOSPC || error == EDQUOT ? "free some space, or write to another disk" : "";
+}
+
+}  // namespace
+
+File File::open_read(const std::filesystem::path& path) {
+  // O_NONBLOCK: opening a FIFO must not wait for a writer.
+  File file(open_or_throw(path, O_RDONLY | O_NONBLOCK, "open"), path);
+  struct stat st {};
+  if (::fstat(file.fd_, &st) != 0) throw system_error("cannot stat " + path.string(), errno);
+  if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+    throw invalid(path.string() + " is not a regular file", "give the path of a disk image file");
+  return file;
+}
+
+File File::create(const std::filesystem::path& path) {
+  return File(open_or_throw(path, O_RDWR | O_CREAT | O_EXCL, "create"), path);
+}
+
+File File::open_write(const std::filesystem::path& path) {
+  return File(open_or_throw(path, O_RDWR, "open"), path);
+}
+
+File::File(File&& other) noexcept : fd_(std::exchange(other.fd_, -1)), path_(std::move(other.path_)) {}
+
+File& File::operator=(File&& other) noexcept {
+  std::swap(fd_, other.fd_);
+  std::swap(path_, other.path_);
+  return *this;
+}
+
+File::~File() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+std::uint64_t File::size() const {
+  const off_t end = ::lseek(fd_, 0, SEEK_END);  // works for block devices, where st_size is 0
+  if (end < 0) throw system_error("cannot find the size of " + path_.string(), errno);
+  return static_cast<std::uint64_t>(end);
+}
+
+std::size_t File::read_some(std::uint64_t offset, std::span<std::byte> into) const {
+  std::size_t done = 0;
+  while (done < into.size()) {
+    const ssize_t n = ::pread(fd_, into.data() + done, into.size() - done, static_cast<off_t>(offset + done));
+    if (n == 0) break;
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      throw system_error("cannot read " + path_.string() + " at byte " + std::to_string(offset + done), errno);
+    }
+    done += static_cast<std::size_t>(n);
+  }
+  return done;
+}
+
+void File::read_at(std::uint64_t offset, std::span<std::byte> into) const {
+  const std::size_t got = read_some(offset, into);
+  if (got != into.size())
+    throw Error(path_.string() + " is truncated", "get a complete copy of the file",
+                {"bytes " + std::to_string(offset) + ".." + std::to_string(offset + into.size()) +
+                 " are needed, the file ends at " + std::to_string(offset + got)});
+}
+
+void File::write_at(std::uint64_t offset, std::span<const std::byte> bytes) {
+  std::size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t n = ::pwrite(fd_, bytes.data() + done, bytes.size() - done, static_cast<off_t>(offset + done));
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      throw system_error("cannot write " + path_.string(), errno, full_disk_hint(errno));
+    }
+    done += static_cast<std::size_t>(n);
+  }
+}
+
+void File::truncate(std::uint64_t size) {
+  if (::ftruncate(fd_, static_cast<off_t>(size)) != 0)
+    throw system_error("cannot set the size of " + path_.string(), errno, full_disk_hint(errno));
+}
+
+void File::sync() {
+  if (::fsync(fd_) != 0)
+    throw system_error("cannot write " + path_.string() + " to the disk", errno, full_disk_hint(errno));
+}
+
+void File::start_writeback(std::uint64_t offset, std::uint64_t length) noexcept {
+  ::sync_file_range(fd_, static_cast<off_t>(offset), static_cast<off_t>(length), SYNC_FILE_RANGE_WRITE);
+}
+
+std::uint64_t File::seek(std::uint64_t offset, bool want_data) const {
+  const off_t at = ::lseek(fd_, static_cast<off_t>(offset), want_data ? SEEK_DATA : SEEK_HOLE);
+  if (at >= 0) return static_cast<std::uint64_t>(at);
+  if (errno == ENXIO) return size();
+  if (errno == EINVAL || errno == ENOTSUP) return want_data ? offset : size();  // a device or file system without holes
+  throw system_error("cannot look for holes in " + path_.string(), errno);
+}
+
+PendingFile::PendingFile(std::filesystem::path target) : target_(std::move(target)) {
+  static std::atomic<unsigned> count{0};
+  path_ = target_;
+  path_.replace_filename("." + target_.filename().string().substr(0, 200) + ".kiln-" + std::to_string(::getpid()) +
+                         "-" + std::to_string(count++));
+}
+
+PendingFile::~PendingFile() {
+  if (!committed_) ::unlink(path_.c_str());
+}
+
+void PendingFile::commit(bool durable) {
+  if (durable) File::open_write(path_).sync();
+  std::error_code error;
+  std::filesystem::rename(path_, target_, error);
+  if (error) throw system_error("cannot name " + target_.string(), error.value());
+  committed_ = true;
+  if (durable) sync_directory(target_.has_parent_path() ? target_.parent_path() : ".");
+}
+
+void sync_directory(const std::filesystem::path& folder) {
+  const int fd = open_or_throw(folder, O_RDONLY | O_DIRECTORY, "open");
+  const int error = ::fsync(fd) == 0 ? 0 : errno;
+  ::close(fd);
+  if (error != 0) throw system_error("cannot write the folder " + folder.string() + " to the disk", error);
+}
+
+std::string read_text(const std::filesystem::path& path, std::uint64_t limit) {
+  const File file = File::open_read(path);
+  const std::uint64_t size = file.size();
+  if (size > limit)
+    throw Error(path.string() + " is larger than " + std::to_string(limit) + " bytes", "give a smaller file");
+  std::string text(size, '\0');
+  text.resize(file.read_some(0, std::as_writable_bytes(std::span(text))));
+  return text;
+}
+
+void write_text(const std::filesystem::path& path, std::string_view text, bool durable) {
+  PendingFile pending(path);
+  File::create(pending.path()).write_at(0, std::as_bytes(std::span(text)));
+  pending.commit(durable);
+}
+
+}  // namespace kiln

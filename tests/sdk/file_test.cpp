@@ -1,0 +1,62 @@
+#include <kiln/file.h>
+
+#include <sys/stat.h>
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "support/temp.h"
+
+namespace kiln {
+namespace {
+
+TEST(File, ReadingPastTheEndNamesTheFileTruncated) {
+  test::TempDir dir;
+  write_text(dir / "a", "12345");
+  const File file = File::open_read(dir / "a");
+  std::array<std::byte, 8> into{};
+  try {
+    file.read_at(2, into);
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_EQ(std::string(e.what()), (dir / "a").string() + " is truncated");
+    ASSERT_EQ(e.evidence().size(), 1u);
+    EXPECT_EQ(e.evidence()[0], "bytes 2..10 are needed, the file ends at 5");
+  }
+}
+
+TEST(File, RefusesAFifoWithoutWaiting) {
+  test::TempDir dir;
+  ASSERT_EQ(::mkfifo((dir / "fifo").c_str(), 0600), 0);
+  EXPECT_THROW(File::open_read(dir / "fifo"), Error);
+  EXPECT_THROW(File::open_read(dir.path()), Error);
+}
+
+TEST(File, SeekFindsHoles) {
+  test::TempDir dir;
+  File file = File::create(dir / "sparse");
+  file.truncate(1 << 20);
+  const std::array<std::byte, 1> one{std::byte{1}};
+  file.write_at(512 << 10, one);
+  EXPECT_EQ(file.seek(0, true), 512u << 10);
+  EXPECT_EQ(file.seek((512 << 10) + 4096, true), 1u << 20);
+}
+
+TEST(PendingFile, LeavesNothingUnlessCommitted) {
+  test::TempDir dir;
+  {
+    PendingFile pending(dir / "x");
+    std::ofstream(pending.path()) << "half";
+  }
+  EXPECT_TRUE(std::filesystem::is_empty(dir.path()));
+  {
+    PendingFile pending(dir / "x");
+    std::ofstream(pending.path()) << "whole";
+    pending.commit(true);
+  }
+  EXPECT_EQ(read_text(dir / "x"), "whole");
+}
+
+}  // namespace
+}  // namespace kiln
