@@ -1,0 +1,104 @@
+#pragma once
+// The catalog of this host: published images, and the bytes they are made of, each distinct chunk once.
+//
+// A catalog is one folder; docs/store.md describes it. Any number of processes may use one catalog at the same time:
+// publishing runs in parallel, records change in transactions, and files of images are only ever removed while nobody
+// publishes.
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <kiln/catalog.h>
+
+namespace kiln {
+
+class Manifest;
+class Records;
+
+/// An image and the channels that point at it now, by name.
+struct ImageEntry {
+  Image image;
+  std::vector<std::string> channels;
+};
+
+/// A chunk whose bytes are no longer what its digest says, and who is harmed by it.
+struct DamagedChunk {
+  Digest digest;                    ///< zero when the damage is not of one chunk but of `file` itself
+  std::filesystem::path file;       ///< the pack, or the manifest
+  std::uint64_t offset = 0;         ///< of the chunk's record in it
+  std::string reason;               ///< "sha256 does not match", "record is truncated", …
+  std::vector<std::string> images;  ///< "name:version" of every image that reads it
+};
+
+struct VerifyReport {
+  std::uint64_t chunks = 0, bytes = 0;  ///< that were read; bytes as they are stored
+  std::vector<DamagedChunk> damaged;
+};
+
+/// What removing an image did to the store.
+struct Removal {
+  Image image;
+  std::uint64_t packs_removed = 0, bytes_freed = 0;
+  /// True when somebody publishes at this moment: unused packs go at the end of a later publish or removal.
+  bool postponed = false;
+};
+
+struct StoreStatistics {
+  std::uint64_t images = 0, disks = 0, packs = 0, chunks = 0;
+  std::uint64_t stored_bytes = 0;   ///< of all packs
+  std::uint64_t content_bytes = 0;  ///< of all images' data, each counted in full: what it would take without sharing
+};
+
+/// `kiln::Catalog` in a folder. Any function may be called from any thread.
+class LocalCatalog final : public Catalog {
+ public:
+  /// Opens the catalog, makes it when there is none, brings older records up to date, and removes what a publish that
+  /// died has left. Throws Error when the folder cannot be used, or was made by a newer kiln.
+  explicit LocalCatalog(std::filesystem::path folder);
+  LocalCatalog(const LocalCatalog&) = delete;
+  LocalCatalog& operator=(const LocalCatalog&) = delete;
+  ~LocalCatalog();
+
+  /// Throws invalid() for a bad name, version or channel, and for a version that exists.
+  std::unique_ptr<ImageSink> publish(const ImageDraft&) override;
+  /// "name" (the newest), "name:version", "name:channel" or an id. A version comes before a channel of that name.
+  std::optional<Image> find(std::string_view reference) const override;
+  /// Reads verify every chunk's digest; a damaged one is an Error that names chunk, pack and offset.
+  std::shared_ptr<const BlockReader> open(const Image&) const override;
+
+  /// By name, the newest version first.
+  std::vector<ImageEntry> list() const;
+  /// Like find(), but what is not there is an Error with the nearest name.
+  ImageEntry show(std::string_view reference) const;
+  /// The digests of an image's chunks, to compare or to publish again without reading. Lives as long as it is held,
+  /// even when the image is removed meanwhile.
+  Manifest manifest(const Image&) const;
+
+  /// The names of what still needs the image, for example its instances.
+  using InUse = std::function<std::vector<std::string>(const Image&)>;
+  /// Removes the record, then the packs that no image needs any longer. Throws refused() when it is in use.
+  Removal remove(std::string_view reference, const InUse& in_use = {});
+
+  struct VerifyOptions {
+    std::stop_token stop = {};  ///< once asked for, verify() throws cancelled()
+    std::function<void(std::uint64_t done, std::uint64_t total)> progress = {};  ///< stored bytes; one thread at a time
+  };
+  /// Reads again every chunk of one image, or of the whole store, on all cores.
+  VerifyReport verify(std::optional<std::string_view> reference = {}, const VerifyOptions& = {}) const;
+  StoreStatistics statistics() const;
+
+  const std::filesystem::path& folder() const noexcept { return folder_; }
+
+ private:
+  std::filesystem::path folder_;
+  std::shared_ptr<Records> records_;  // shared with the sinks
+};
+
+}  // namespace kiln
