@@ -54,8 +54,14 @@ KILN_API std::string describe(const Type&);
 /// One thing wrong with the parameters. `param` is a path such as "size" or "users[1].name".
 struct Problem {
   std::string param, what, hint = {};
+  bool at_name = false;  ///< the name itself is wrong, not the value
 };
 using Problems = std::vector<Problem>;
+
+/// Validates values against their declaration and gives them their types. `given` holds them as a pipeline file has
+/// them (strings for sizes, durations and paths; "2" and "true" for what came out of a variable) or typed already.
+/// Everything wrong is added to `problems` and left out of the result; defaults are not filled in.
+KILN_API Table typed(const Table& given, const std::vector<Param>& params, Problems& problems);
 
 enum class Need { optional, required, secret };
 inline constexpr Need required = Need::required;
