@@ -36,10 +36,11 @@ std::string describe(const Exit& exit) {
   return "was killed by signal " + std::to_string(exit.signal) + (name ? " (" + std::string(name) + ")" : "");
 }
 
-Child Child::start(const Command& command, const std::filesystem::path& output) {
+Child Child::start(const Command& command, const std::filesystem::path& output,
+                   const std::filesystem::path& directory) {
   const Fd in = input_file(command.input);
   const Fd out = append_file(output);
-  const pid_t pid = spawn_child(command, {in.get(), out.get(), out.get()});
+  const pid_t pid = spawn_child(command, {in.get(), out.get(), out.get(), directory});
   return Child(pid, open_pidfd(pid).release(), command.program);
 }
 
@@ -91,10 +92,11 @@ Exit Child::terminate(Duration grace) {
   return *exit_;
 }
 
-pid_t start_daemon(const Command& command, const std::filesystem::path& output) {
+pid_t start_daemon(const Command& command, const std::filesystem::path& output,
+                   const std::filesystem::path& directory) {
   const Fd in = input_file(command.input);
   const Fd out = append_file(output);
-  return spawn_daemon(command, {in.get(), out.get(), out.get()});
+  return spawn_daemon(command, {in.get(), out.get(), out.get(), directory});
 }
 
 std::optional<ProcessId> identify(pid_t pid) {

@@ -75,7 +75,8 @@ std::vector<std::string> minimal_environment(const std::vector<std::string>& add
 class Child {
  public:
   /// stdout and stderr are appended to `output`; empty: discarded. Command::input is its stdin.
-  static Child start(const Command&, const std::filesystem::path& output = {});
+  static Child start(const Command&, const std::filesystem::path& output = {},
+                     const std::filesystem::path& directory = {});
   Child(Child&&) noexcept;
   Child& operator=(Child&&) noexcept;
   Child(const Child&) = delete;
@@ -102,7 +103,7 @@ class Child {
 
 /// Starts a program in a session of its own that outlives kiln; it is init's child, never a zombie of ours.
 /// stdout and stderr are appended to `output`. Returns its pid.
-pid_t start_daemon(const Command&, const std::filesystem::path& output);
+pid_t start_daemon(const Command&, const std::filesystem::path& output, const std::filesystem::path& directory = {});
 
 /// Another's process, told apart from a later one with the same pid by its start time.
 struct ProcessId {

@@ -1,0 +1,33 @@
+#pragma once
+// qemu-guest-agent, over the host's end of its virtio-serial channel (docs/interop/qemu-ga-ref of QEMU 7.2).
+//
+// The channel belongs to the machine, not to the agent: writing works before the agent runs, and answers to questions
+// of an earlier caller may still be on their way. So every talk begins with guest-sync-delimited.
+
+#include <string>
+
+#include "qmp/json_socket.h"
+
+namespace kiln {
+
+/// One talk with the agent. One thread at a time may use it. What it answers is the guest's word, no more.
+class GuestAgent {
+ public:
+  /// Connects to the socket, which QEMU serves from its start. Whether an agent is there, ping() tells.
+  static GuestAgent connect(const std::filesystem::path& socket, Duration limit, std::stop_token stop = {});
+
+  /// True when an agent answered within `limit`.
+  bool ping(Duration limit);
+  /// Returns what stands under "return". Error: `the guest agent refused "guest-exec": <its words>`.
+  nlohmann::json execute(std::string_view command, Duration limit = std::chrono::seconds(10));
+  nlohmann::json execute(std::string_view command, const nlohmann::json& arguments,
+                         Duration limit = std::chrono::seconds(10));
+
+ private:
+  explicit GuestAgent(JsonSocket socket);
+  bool synchronise(JsonSocket::Deadline deadline);
+  JsonSocket socket_;
+  std::uint64_t last_sync_;
+};
+
+}  // namespace kiln
