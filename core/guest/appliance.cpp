@@ -1,0 +1,177 @@
+#include "guest/appliance.h"
+
+#include <fmt/format.h>
+#include <signal.h>
+
+#include <array>
+#include <chrono>
+#include <cstdlib>
+
+#include "guest/text.h"
+
+namespace kiln {
+namespace {
+
+constexpr std::size_t console_kept = 16 * 1024;
+constexpr std::uint64_t transfer_worth_showing = 16u << 20;
+
+guestfs_h* make_handle() {
+  guestfs_h* handle = guestfs_create();
+  if (handle == nullptr) throw Error("libguestfs cannot make a handle", "is the host out of memory?");
+  guestfs_set_error_handler(handle, nullptr, nullptr);
+  return handle;
+}
+
+}  // namespace
+
+Appliance::Appliance(const ApplianceOptions& options, const Listener& listener)
+    : listener_(listener), stop_(options.stop), handle_(make_handle()), on_stop_(options.stop, [this] { kill(); }) {
+  try {
+    configure(options);
+    launch();
+  } catch (...) {
+    kill();
+    guestfs_close(handle_);
+    throw;
+  }
+}
+
+Appliance::~Appliance() {
+  kill();
+  guestfs_close(handle_);
+}
+
+void Appliance::configure(const ApplianceOptions& options) {
+  // A trace would carry what is written to files, passwords among it.
+  guestfs_set_trace(handle_, 0);
+  guestfs_set_pgroup(handle_, 1);  // the terminal's SIGINT is kiln's to handle
+  const std::uint64_t events =
+      GUESTFS_EVENT_APPLIANCE | GUESTFS_EVENT_LIBRARY | GUESTFS_EVENT_WARNING | GUESTFS_EVENT_PROGRESS;
+  if (guestfs_set_event_callback(handle_, &Appliance::on_event, events, 0, this) == -1) fail("cannot hear libguestfs");
+  check(guestfs_set_backend(handle_, "direct"), "cannot choose the backend");
+  if (options.force_tcg) check(guestfs_set_backend_setting(handle_, "force_tcg", "1"), "cannot choose the accelerator");
+  check(guestfs_set_memsize(handle_, static_cast<int>(options.memory_mib)), "cannot set the appliance's memory");
+  check(guestfs_set_smp(handle_, static_cast<int>(options.cpus)), "cannot set the appliance's processors");
+  check(guestfs_set_network(handle_, 0), "cannot switch the network off");
+
+  const std::string server = "unix:" + options.drive_socket.string();
+  std::array<char*, 2> servers{const_cast<char*>(server.c_str()), nullptr};
+  struct guestfs_add_drive_opts_argv drive {};
+  drive.bitmask = GUESTFS_ADD_DRIVE_OPTS_FORMAT_BITMASK | GUESTFS_ADD_DRIVE_OPTS_PROTOCOL_BITMASK |
+                  GUESTFS_ADD_DRIVE_OPTS_SERVER_BITMASK | GUESTFS_ADD_DRIVE_OPTS_CACHEMODE_BITMASK |
+                  GUESTFS_ADD_DRIVE_OPTS_DISCARD_BITMASK;
+  drive.format = "raw";
+  drive.protocol = "nbd";
+  drive.server = servers.data();
+  drive.cachemode = "unsafe";  // nothing is cached on this side; the export is flushed when a layer ends
+  drive.discard = "enable";
+  check(guestfs_add_drive_opts_argv(handle_, "", &drive), "cannot attach the disk");
+}
+
+void Appliance::launch() {
+  const auto started = std::chrono::steady_clock::now();
+  if (listener_.progress) listener_.progress({Progress::Unit::fraction, 0, 0, "starting the appliance"});
+  launching_ = true;
+  if (guestfs_launch(handle_) == -1) fail_to_start();
+  launching_ = false;
+  machine_ = guestfs_get_pid(handle_);
+  if (stop_.stop_requested()) throw cancelled();
+  launch_time_ = std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now() - started);
+  const std::string up = "appliance up " + format_duration(launch_time_);
+  if (listener_.log) listener_.log(up);
+  if (listener_.progress) listener_.progress({Progress::Unit::fraction, 0, 0, up});
+}
+
+void Appliance::shutdown() {
+  machine_ = 0;  // from here on the process is libguestfs' to reap
+  check(guestfs_shutdown(handle_), "cannot shut the appliance down");
+}
+
+void Appliance::kill() noexcept {
+  const pid_t machine = machine_.exchange(0);
+  if (machine > 0) ::kill(machine, SIGKILL);
+}
+
+void Appliance::on_event(guestfs_h*, void* self, std::uint64_t event, int, int, const char* buffer, std::size_t length,
+                         const std::uint64_t* array, std::size_t array_length) {
+  static_cast<Appliance*>(self)->hear(event, {buffer, length}, array, array_length);
+}
+
+// Called by C code: nothing may be thrown through it.
+void Appliance::hear(std::uint64_t event, std::string_view text, const std::uint64_t* array,
+                     std::size_t array_length) try {
+  if (event == GUESTFS_EVENT_PROGRESS) {
+    // {procedure, serial, position, total}
+    if (launching_ || array_length < 4 || array[3] < transfer_worth_showing || !listener_.progress) return;
+    listener_.progress(
+        {Progress::Unit::bytes, static_cast<double>(array[2]), static_cast<double>(array[3]), "copying"});
+    return;
+  }
+  if (launching_) {
+    // The earliest moment at which the process is known, and the only thread that may ask for it.
+    if (machine_ == 0) machine_ = std::max(guestfs_get_pid(handle_), 0);
+    if (stop_.stop_requested()) kill();
+    console_.append(text);
+    if (console_.size() > console_kept) console_.erase(0, console_.size() - console_kept);
+  }
+  if (!listener_.log) return;
+  for (const std::string& line : last_lines(text, 1000)) listener_.log("appliance: " + line);
+} catch (...) {
+  kill();
+}
+
+void Appliance::fail_to_start() const {
+  if (stop_.stop_requested()) throw cancelled();
+  std::vector<std::string> evidence = last_lines(last_error(), 3);
+  for (std::string& line : last_lines(console_, 12)) evidence.push_back(std::move(line));
+  throw Error("the libguestfs appliance did not start",
+              "run kiln doctor: it says which of the accelerator, the kernel's permissions and the memory is at fault",
+              std::move(evidence));
+}
+
+void Appliance::check(int result, const std::string& what) const {
+  if (result == -1) fail(what);
+}
+
+bool Appliance::truth(int result, const std::string& what) const {
+  check(result, what);
+  return result != 0;
+}
+
+std::int64_t Appliance::number(std::int64_t result, const std::string& what) const {
+  if (result == -1) fail(what);
+  return result;
+}
+
+std::string Appliance::text(char* owned, const std::string& what) const {
+  if (owned == nullptr) fail(what);
+  std::string copy(owned);
+  std::free(owned);
+  return copy;
+}
+
+std::vector<std::string> Appliance::list(char** owned, const std::string& what) const {
+  if (owned == nullptr) fail(what);
+  std::vector<std::string> copy;
+  for (char** item = owned; *item != nullptr; ++item) {
+    copy.emplace_back(*item);
+    std::free(*item);
+  }
+  std::free(owned);
+  return copy;
+}
+
+std::string Appliance::last_error() const {
+  const char* message = guestfs_last_error(handle_);
+  return message == nullptr ? "libguestfs gave no reason" : message;
+}
+
+void Appliance::fail(const std::string& what) const {
+  if (stop_.stop_requested()) throw cancelled();
+  std::vector<std::string> lines = last_lines(last_error());
+  const std::string reason = lines.empty() ? "no reason was given" : lines.front();
+  if (!lines.empty()) lines.erase(lines.begin());
+  throw Error(printable(what) + ": " + reason, {}, std::move(lines));
+}
+
+}  // namespace kiln

@@ -1,0 +1,80 @@
+#pragma once
+// A libguestfs handle that cleans up, throws kiln::Error, and can be stopped from another thread.
+// Written for the C API of libguestfs 1.48 (guestfs(3)).
+
+#include <guestfs.h>
+
+#include <atomic>
+#include <filesystem>
+#include <functional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <kiln/context.h>
+
+namespace kiln {
+
+/// What the appliance is made of. The drive is always attached as raw over NBD, read-write: `--ro` of libguestfs 1.48
+/// lays an overlay of unknown format over it and then probes what the guest wrote.
+struct ApplianceOptions {
+  std::filesystem::path drive_socket;
+  bool force_tcg = true;
+  unsigned memory_mib = 768;
+  unsigned cpus = 1;
+  std::stop_token stop = {};
+};
+
+/// Where the appliance's messages go. Called on the thread that makes a call.
+struct Listener {
+  std::function<void(std::string_view)> log;
+  std::function<void(const Progress&)> progress;
+};
+
+/// One running appliance. One thread at a time. Every checking function throws cancelled() when stop was asked for.
+class Appliance {
+ public:
+  /// Starts it. `listener` must outlive the object; its members may change between calls.
+  Appliance(const ApplianceOptions&, const Listener& listener);
+  Appliance(const Appliance&) = delete;
+  Appliance& operator=(const Appliance&) = delete;
+  ~Appliance();  ///< kills it when shutdown() was not called
+
+  /// Unmounts, syncs, powers off.
+  void shutdown();
+
+  guestfs_h* handle() const noexcept { return handle_; }
+  Duration launch_time() const noexcept { return launch_time_; }
+
+  // --- What a call of the C API returned, checked. `what` says what was tried: "cannot read /etc/fstab".
+  void check(int result, const std::string& what) const;
+  bool truth(int result, const std::string& what) const;
+  std::int64_t number(std::int64_t result, const std::string& what) const;
+  std::string text(char* owned, const std::string& what) const;                ///< takes over the string
+  std::vector<std::string> list(char** owned, const std::string& what) const;  ///< takes over the strings
+  [[noreturn]] void fail(const std::string& what) const;
+  /// libguestfs' own message for the last call that failed, as it came.
+  std::string last_error() const;
+
+ private:
+  static void on_event(guestfs_h*, void* self, std::uint64_t event, int, int, const char* buffer, std::size_t length,
+                       const std::uint64_t* array, std::size_t array_length);
+  void configure(const ApplianceOptions&);
+  void launch();
+  void hear(std::uint64_t event, std::string_view text, const std::uint64_t* array, std::size_t array_length);
+  void kill() noexcept;
+  [[noreturn]] void fail_to_start() const;
+
+  const Listener& listener_;
+  std::stop_token stop_;
+  guestfs_h* handle_ = nullptr;
+  /// The machine's process, known from its first console line on; 0 when it is not ours to kill.
+  std::atomic<pid_t> machine_{0};
+  Duration launch_time_{0};
+  bool launching_ = false;
+  std::string console_;  // the last of what the appliance printed while it started
+  std::stop_callback<std::function<void()>> on_stop_;
+};
+
+}  // namespace kiln
