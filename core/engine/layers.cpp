@@ -1,0 +1,146 @@
+#include "engine/layers.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+
+#include <kiln/file.h>
+
+namespace kiln::engine {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view work_prefix = ".work-";
+
+Lock take_names(const Layers& layers) {
+  return Lock::take(layers.folder() / ".lock");
+}
+
+bool is_work(const fs::path& path) {
+  return path.filename().string().starts_with(work_prefix);
+}
+
+/// ".work-<pid>-<n>" of ".work-<pid>-<n>-<i>".
+fs::path owner_of(const fs::path& path) {
+  const std::string name = path.filename().string();
+  const auto pid = name.find('-', work_prefix.size());
+  const auto n = pid == std::string::npos ? pid : name.find('-', pid + 1);
+  return path.parent_path() / name.substr(0, n);
+}
+
+std::string pid_of(const fs::path& path) {
+  const std::string name = path.filename().string().substr(work_prefix.size());
+  return name.substr(0, name.find('-'));
+}
+
+bool alive(const fs::path& work) {
+  const fs::path lock = owner_of(work) / "lock";
+  std::error_code error;
+  return fs::exists(lock, error) && !Lock::try_take(lock);
+}
+
+/// With the names locked. A run makes its folder and takes its lock under the same lock, so a folder without a held
+/// lock is dead.
+void remove_dead(const Layers& layers) {
+  std::error_code error;
+  std::vector<fs::path> dead;
+  for (const auto& entry : fs::directory_iterator(layers.folder()))
+    if (is_work(entry.path()) && !alive(entry.path())) dead.push_back(entry.path());
+  for (const fs::path& path : dead) fs::remove_all(path, error);
+}
+
+void make_read_only(const fs::path& file) {
+  File::open_write(file).sync();
+  if (::chmod(file.c_str(), 0444) != 0) throw system_error("cannot seal " + file.string(), errno);
+}
+
+}  // namespace
+
+std::optional<Record> Layers::find(const std::string& key) const {
+  std::optional<Record> record = read_record(folder_ / key / "layer.json");
+  std::error_code error;
+  for (std::optional<Record> at = record; at; at = read_record(folder_ / at->parent / "layer.json")) {
+    if (!at->content || !fs::exists(disk(at->key), error) || !fs::exists(manifest(at->key), error)) return std::nullopt;
+    if (at->parent.empty()) return record;
+  }
+  return std::nullopt;
+}
+
+std::shared_ptr<const BlockReader> Layers::open(const std::string& key) const {
+  const std::optional<Record> record = read_record(folder_ / key / "layer.json");
+  if (!record) throw Error("layer " + key + " is gone", "run the pipeline again");
+  return format_.open(disk(key), record->parent.empty() ? nullptr : open(record->parent));
+}
+
+Workspace::Workspace(const Layers& layers) : layers_(layers) {
+  static std::atomic<unsigned> count{0};
+  std::error_code error;
+  fs::create_directories(layers.folder(), error);
+  if (error)
+    throw system_error("cannot create " + layers.folder().string(), error.value(),
+                       "set KILN_HOME to a folder that you may write to");
+  const Lock names = take_names(layers);
+  remove_dead(layers);
+  folder_ = layers.folder() / (std::string(work_prefix) + std::to_string(::getpid()) + '-' + std::to_string(count++));
+  fs::create_directory(folder_);
+  fs::permissions(folder_, fs::perms::owner_all);
+  lock_ = Lock::try_take(folder_ / "lock");
+}
+
+Workspace::~Workspace() {
+  std::error_code error;
+  for (unsigned i = 0; i < count_; ++i) fs::remove_all(folder_.string() + '-' + std::to_string(i), error);
+  fs::remove_all(folder_, error);
+}
+
+fs::path Workspace::make_folder(const std::string& name) {
+  const fs::path folder = folder_ / name;
+  fs::create_directory(folder);
+  fs::permissions(folder, fs::perms::owner_all);
+  return folder;
+}
+
+LayerDraft::LayerDraft(Workspace& workspace, const std::string& key) : workspace_(workspace) {
+  const Layers& layers = workspace.layers();
+  const Lock names = take_names(layers);
+  for (const auto& entry : fs::directory_iterator(layers.folder())) {
+    std::error_code error;
+    const fs::path mark = entry.path() / "building";
+    if (key.empty() || !is_work(entry.path()) || !fs::exists(mark, error) || !alive(entry.path())) continue;
+    if (read_text(mark) == key)
+      throw Error("another kiln (process " + pid_of(entry.path()) + ") is building the same layer",
+                  "wait until it is done and run again: the layer will be there", {"layer " + key});
+  }
+  folder_ = workspace.folder_.string() + '-' + std::to_string(workspace.count_++);
+  fs::create_directory(folder_);
+  if (!key.empty()) write_text(folder_ / "building", key);
+}
+
+LayerDraft::~LayerDraft() {
+  std::error_code error;
+  if (!folder_.empty()) fs::remove_all(folder_, error);
+}
+
+void LayerDraft::seal(const Record& record) {
+  const Layers& layers = workspace_.layers();
+  make_read_only(disk());
+  make_read_only(manifest());
+  write_record(folder_ / "layer.json", record, true);
+  const Lock names = take_names(layers);
+  std::error_code error;
+  fs::remove(folder_ / "building", error);
+  sync_directory(folder_);
+  fs::rename(folder_, layers.folder() / record.key, error);
+  if (error && !layers.find(record.key)) {
+    // A damaged layer of that name is in the way.
+    fs::remove_all(layers.folder() / record.key, error);
+    fs::rename(folder_, layers.folder() / record.key, error);
+    if (error) throw system_error("cannot seal a layer in " + layers.folder().string(), error.value());
+  }
+  sync_directory(layers.folder());
+}
+
+}  // namespace kiln::engine

@@ -1,0 +1,105 @@
+#include "engine/stage_context.h"
+
+#include "process/process.h"
+
+namespace kiln::engine {
+
+StageContext::StageContext(RunState& run, const Step& step, Workbench& bench)
+    : run_(run), step_(step), bench_(bench), log_(run.log_file(step)) {}
+
+StageContext::~StageContext() {
+  std::error_code error;
+  if (!scratch_.empty()) std::filesystem::remove_all(scratch_, error);
+}
+
+const std::filesystem::path& StageContext::scratch() {
+  if (scratch_.empty()) scratch_ = run_.workspace.make_folder("scratch-" + std::to_string(step_.number));
+  return scratch_;
+}
+
+std::string StageContext::exec(const Command& command) {
+  run_.throw_if_stopped();
+  std::string line = "$ " + command.program;
+  for (const std::string& arg : command.args) line += ' ' + arg;
+  log_.write(line);
+  kiln::RunOptions options;
+  options.stop = run_.stop;
+  options.directory = scratch();
+  options.error_log = log_.open();
+  return run_checked(command, options);
+}
+
+void StageContext::log(std::string_view line) {
+  log_.write(line);
+  run_.emit({.kind = Event::Kind::log, .stage = step_.number, .name = step_.use, .text = std::string(line)});
+}
+
+void StageContext::warn(std::string_view text) {
+  log_.write("warning: " + std::string(text));
+  run_.emit({.kind = Event::Kind::warning, .stage = step_.number, .name = step_.use, .text = std::string(text)});
+}
+
+void StageContext::progress(const Progress& progress) {
+  run_.throw_if_stopped();
+  {
+    const std::lock_guard lock(progress_mutex_);
+    const auto now = Steady::now();
+    const bool last = progress.total > 0 && progress.done >= progress.total;
+    if (!last && now - last_progress_ < std::chrono::milliseconds(50)) return;
+    last_progress_ = now;
+  }
+  run_.emit({.kind = Event::Kind::stage_progress,
+             .stage = step_.number,
+             .name = step_.use,
+             .progress = progress,
+             .elapsed = elapsed()});
+}
+
+void StageContext::only(bool allowed, const char* what) const {
+  if (!allowed)
+    throw Error(std::string("a stage of this kind may not call ") + what,
+                "this is a bug in the plugin \"" + step_.use + "\": tell its author");
+}
+
+void StageContext::produce(std::shared_ptr<const BlockReader> reader) {
+  only(step_.stage->role() == Role::source && !produced && !bench_.busy(), "produce()");
+  produced = std::move(reader);
+}
+
+void StageContext::produce_empty(std::uint64_t size) {
+  only(step_.stage->role() == Role::source && !produced, "produce_empty()");
+  bench_.start_empty(size);
+}
+
+Guest& StageContext::guest() {
+  only(step_.stage->role() != Role::sink, "guest()");
+  run_.throw_if_stopped();
+  return bench_.guest();
+}
+
+void StageContext::resize(std::uint64_t size) {
+  only(step_.stage->role() == Role::change, "resize()");
+  bench_.resize(size);
+}
+
+std::uint64_t StageContext::disk_size() const {
+  return step_.stage->role() == Role::sink ? size_ : bench_.size();
+}
+
+DiskFile StageContext::disk() {
+  if (step_.stage->role() == Role::source && bench_.busy()) return {bench_.disk(), run_.layers.format().about().name};
+  only(step_.stage->role() == Role::sink && step_.stage->access() == Access::file, "disk()");
+  return file_;
+}
+
+void StageContext::consume(std::unique_ptr<BlockSink> sink, std::function<void(const PassResult&)> done) {
+  only(step_.stage->role() == Role::sink && step_.stage->access() == Access::content, "consume()");
+  consumers.push_back({std::move(sink), std::move(done)});
+}
+
+void StageContext::look_at(DiskFile file, std::uint64_t size) {
+  file_ = std::move(file);
+  size_ = size;
+}
+
+}  // namespace kiln::engine

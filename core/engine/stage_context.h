@@ -1,0 +1,68 @@
+#pragma once
+// The Context of one stage of a run, and what the stage left in it.
+
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "engine/run_state.h"
+#include "engine/workbench.h"
+
+namespace kiln::engine {
+
+class StageContext final : public Context {
+ public:
+  struct Consumer {
+    std::unique_ptr<BlockSink> sink;
+    std::function<void(const PassResult&)> done;
+  };
+
+  StageContext(RunState&, const Step&, Workbench&);
+  ~StageContext();  ///< removes the scratch folder
+
+  const std::filesystem::path& scratch() override;
+  std::string exec(const Command&) override;
+  void log(std::string_view line) override;
+  void warn(std::string_view text) override;
+  void progress(const Progress&) override;
+  void summary(std::string text) override { summary_ = std::move(text); }
+  std::stop_token stop() const override { return run_.stop; }
+  const Formats& formats() const override { return run_.services.registry; }
+  Catalog& catalog() override { return run_.services.catalog; }
+  Machines& machines() override { return run_.services.machines; }
+  Facts& facts() override { return run_.facts; }
+  void produce(std::shared_ptr<const BlockReader>) override;
+  void produce_empty(std::uint64_t size) override;
+  Guest& guest() override;
+  void resize(std::uint64_t size) override;
+  std::uint64_t disk_size() const override;
+  DiskFile disk() override;
+  void consume(std::unique_ptr<BlockSink>, std::function<void(const PassResult&)> done) override;
+
+  // --- for the runner
+  const Step& step() const noexcept { return step_; }
+  const std::string& made_summary() const noexcept { return summary_; }
+  Duration elapsed() const { return since(started_); }
+  /// Of sinks: the disk they look at.
+  void look_at(DiskFile file, std::uint64_t size);
+  std::shared_ptr<const BlockReader> produced;
+  std::vector<Consumer> consumers;
+
+ private:
+  void only(bool allowed, const char* what) const;
+
+  RunState& run_;
+  const Step& step_;
+  Workbench& bench_;
+  Steady::time_point started_ = Steady::now();
+  StageLog log_;
+  std::filesystem::path scratch_;
+  std::string summary_;
+  DiskFile file_;
+  std::uint64_t size_ = 0;
+  std::mutex progress_mutex_;
+  Steady::time_point last_progress_{};
+};
+
+}  // namespace kiln::engine
