@@ -20,7 +20,7 @@
 namespace kiln {
 
 class Manifest;
-class Records;
+class Store;
 
 /// An image and the channels that point at it now, by name.
 struct ImageEntry {
@@ -35,6 +35,12 @@ struct DamagedChunk {
   std::uint64_t offset = 0;         ///< of the chunk's record in it
   std::string reason;               ///< "sha256 does not match", "record is truncated", …
   std::vector<std::string> images;  ///< "name:version" of every image that reads it
+};
+
+struct VerifyOptions {
+  std::stop_token stop = {};  ///< once asked for, verify() throws cancelled()
+  /// Stored bytes so far and in all; called by one thread at a time.
+  std::function<void(std::uint64_t done, std::uint64_t total)> progress = {};
 };
 
 struct VerifyReport {
@@ -86,19 +92,14 @@ class LocalCatalog final : public Catalog {
   /// Removes the record, then the packs that no image needs any longer. Throws refused() when it is in use.
   Removal remove(std::string_view reference, const InUse& in_use = {});
 
-  struct VerifyOptions {
-    std::stop_token stop = {};  ///< once asked for, verify() throws cancelled()
-    std::function<void(std::uint64_t done, std::uint64_t total)> progress = {};  ///< stored bytes; one thread at a time
-  };
   /// Reads again every chunk of one image, or of the whole store, on all cores.
   VerifyReport verify(std::optional<std::string_view> reference = {}, const VerifyOptions& = {}) const;
   StoreStatistics statistics() const;
 
-  const std::filesystem::path& folder() const noexcept { return folder_; }
+  const std::filesystem::path& folder() const noexcept;
 
  private:
-  std::filesystem::path folder_;
-  std::shared_ptr<Records> records_;  // shared with the sinks
+  std::shared_ptr<Store> store_;  // shared with the sinks
 };
 
 }  // namespace kiln

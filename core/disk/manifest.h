@@ -54,7 +54,7 @@ class Manifest {
 /// Writes the manifest of the disk that a pass reads. Knows every chunk: it wants digests, never bytes.
 class ManifestSink final : public BlockSink {
  public:
-  /// `file` must not exist; it is complete after finish() and gone if that is never called.
+  /// `file` appears with finish(), on the disk for good, in place of what had its name. Without it nothing is left.
   ManifestSink(const std::filesystem::path& file, std::uint64_t disk_size);
   ~ManifestSink() override;
 

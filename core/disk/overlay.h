@@ -9,9 +9,10 @@
 
 namespace kiln {
 
-/// An empty layer of `size` bytes: everything reads as in `backing`, a file of `backing_format`, and as zeros past its
-/// end. `backing` is written into the header as it is given, so give an absolute path, or one relative to `file`'s
-/// folder. `file` must not exist. Throws invalid() when the size or the name does not fit the format.
+/// An empty layer of `size` bytes, rounded up to a sector of 512: everything reads as in `backing`, a file of
+/// `backing_format`, and as zeros past its end. `backing` is written into the header as it is given, so give an
+/// absolute path, or one relative to `file`'s folder. `file` must not exist. Throws invalid() when the size or the name
+/// does not fit the format.
 void create_overlay(const std::filesystem::path& file, std::uint64_t size, const std::filesystem::path& backing,
                     std::string_view backing_format);
 

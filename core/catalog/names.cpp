@@ -1,0 +1,34 @@
+#include "catalog/names.h"
+
+#include <algorithm>
+
+namespace kiln {
+namespace {
+
+bool allowed(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+}
+
+}  // namespace
+
+void require_name(std::string_view what, std::string_view text) {
+  if (!text.empty() && text.size() <= 128 && text[0] != '.' && text[0] != '-' && std::ranges::all_of(text, allowed))
+    return;
+  throw invalid(std::string(what) + " \"" + std::string(text.substr(0, 140)) + "\" is not allowed",
+                "use 1 to 128 letters, digits, \".\", \"_\" or \"-\", and begin with none of \".\" and \"-\"");
+}
+
+Error version_exists(const std::string& name, const std::string& version) {
+  const std::string reference = name + ":" + version;
+  return invalid(
+      "image " + reference + " exists already",
+      "a published image never changes: give another version, or remove it first: kiln image rm " + reference);
+}
+
+Reference parse_reference(std::string_view text) {
+  const std::size_t colon = text.find(':');
+  if (colon == std::string_view::npos) return {std::string(text), ""};
+  return {std::string(text.substr(0, colon)), std::string(text.substr(colon + 1))};
+}
+
+}  // namespace kiln

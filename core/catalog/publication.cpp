@@ -1,0 +1,203 @@
+#include "catalog/publication.h"
+
+#include <algorithm>
+#include <cstring>
+#include <mutex>
+#include <system_error>
+#include <utility>
+
+#include "catalog/names.h"
+
+namespace kiln {
+
+namespace fs = std::filesystem;
+
+/// The records of a batch's new chunks, one after the other as they will be in the pack.
+struct EncodedBatch final : Encoded {
+  struct Piece {
+    PackEntry entry;  // offset: of the record, in `records` until it is placed, then in the pack
+    std::size_t at;   // of the record in `records`
+  };
+  std::unique_ptr<std::byte[]> records;
+  std::vector<Piece> pieces;
+};
+
+namespace {
+
+std::vector<std::string> ids_of(const std::vector<PackRecord>& packs) {
+  std::vector<std::string> ids;
+  ids.reserve(packs.size());
+  for (const PackRecord& pack : packs) ids.push_back(pack.id);
+  return ids;
+}
+
+void rename_file(const fs::path& from, const fs::path& to) {
+  std::error_code error;
+  fs::rename(from, to, error);
+  if (error) throw system_error("cannot name " + to.string(), error.value());
+}
+
+}  // namespace
+
+Publication::Publication(std::shared_ptr<Store> store, ImageDraft draft)
+    : store_(std::move(store)),
+      draft_(std::move(draft)),
+      lock_(store_->keep_files()),
+      id_(random_id()),
+      note_(store_->paths.staging() / (id_ + ".publish")),
+      staged_pack_(store_->paths.staging() / (id_ + ".pack")),
+      staged_manifest_(store_->paths.staging() / (id_ + ".manifest")),
+      here_({}),
+      here_ids_(ids_of(store_->records.packs())),
+      manifest_(std::make_unique<ManifestSink>(staged_manifest_, draft_.virtual_size)) {
+  File::create(note_);
+  here_ = ChunkIndex(store_->open_packs(here_ids_));
+  here_in_use_.resize(here_ids_.size());
+}
+
+Publication::~Publication() {
+  if (recorded_) return;
+  discard_pack();
+  manifest_.reset();
+  std::error_code ignored;
+  fs::remove(staged_manifest_, ignored);
+  if (!recording_) {
+    fs::remove(note_, ignored);
+    return;
+  }
+  // A transaction that failed at its end may still be there after a crash: the records decide about the files.
+  { const StoreLock released = std::move(lock_); }
+  try {
+    store_->sweep();
+  } catch (const std::exception&) {
+    // the next publish sweeps
+  }
+}
+
+bool Publication::is_placed(const Digest& digest) const {
+  const std::shared_lock lock(placed_mutex_);
+  return placed_.contains(digest);
+}
+
+std::unique_ptr<Encoded> Publication::encode(std::shared_ptr<const Batch> batch) const {
+  auto out = std::make_unique<EncodedBatch>();
+  std::size_t used = 0;
+  for (std::size_t i = 0; i < batch->digests.size(); ++i) {
+    const Digest& digest = batch->digests[i];
+    if (digest.is_zero_chunk() || here_.contains(digest) || is_placed(digest)) continue;
+    constexpr std::size_t largest = record_header_size + chunk_size;
+    if (!out->records) out->records = std::make_unique_for_overwrite<std::byte[]>(batch->digests.size() * largest);
+    const std::span<std::byte> room(out->records.get() + used, largest);
+    const EncodedChunk chunk =
+        encode_chunk(batch->bytes.subspan(i * chunk_size, chunk_size), room.subspan(record_header_size));
+    const PackEntry entry{digest, 0, static_cast<std::uint32_t>(chunk.size), chunk.codec};
+    put_record_header(room, entry);
+    out->pieces.push_back({entry, used});
+    used += record_header_size + chunk.size;
+  }
+  out->batch = std::move(batch);
+  return out;
+}
+
+void Publication::append(Encoded& encoded) {
+  manifest_->append(encoded);
+  place(static_cast<EncodedBatch&>(encoded));
+  for (const Digest& digest : encoded.batch->digests) {
+    if (digest.is_zero_chunk()) continue;
+    ++all_chunks_;
+    if (const auto found = here_.find(digest); found.entry != nullptr) here_in_use_[found.pack] = true;
+  }
+}
+
+void Publication::place(EncodedBatch& batch) {
+  if (batch.pieces.empty()) return;
+  if (!pack_) pack_ = std::make_unique<PackWriter>(staged_pack_);
+  const std::unique_lock lock(placed_mutex_);
+  // The same chunk may be twice in a batch, or in two batches that were encoded at the same time.
+  std::erase_if(batch.pieces, [&](const EncodedBatch::Piece& p) { return !placed_.insert(p.entry.digest).second; });
+  std::size_t size = 0;
+  for (const EncodedBatch::Piece& piece : batch.pieces) size += record_header_size + piece.entry.stored;
+  std::uint64_t at = pack_->reserve(size);
+  for (EncodedBatch::Piece& piece : batch.pieces) {
+    piece.entry.offset = at;
+    at += record_header_size + piece.entry.stored;
+    entries_.push_back(piece.entry);
+  }
+}
+
+void Publication::store(Encoded& encoded) {
+  auto& batch = static_cast<EncodedBatch&>(encoded);
+  for (std::size_t i = 0; i < batch.pieces.size();) {
+    // Pieces that are neighbours in both places go together.
+    const EncodedBatch::Piece& first = batch.pieces[i];
+    std::size_t length = 0;
+    for (; i < batch.pieces.size() && batch.pieces[i].at == first.at + length; ++i)
+      length += record_header_size + batch.pieces[i].entry.stored;
+    pack_->fill(first.entry.offset, std::span(batch.records.get() + first.at, length));
+  }
+}
+
+std::optional<PackRecord> Publication::seal_pack() {
+  if (!pack_) return std::nullopt;
+  const std::uint64_t size = pack_->seal(entries_);
+  pack_.reset();
+  return PackRecord{id_, size, entries_.size()};
+}
+
+std::vector<std::string> Publication::packs_in_use() const {
+  std::vector<std::string> ids;
+  for (std::size_t i = 0; i < here_ids_.size(); ++i)
+    if (here_in_use_[i]) ids.push_back(here_ids_[i]);
+  if (!entries_.empty()) ids.push_back(id_);
+  return ids;
+}
+
+void Publication::discard_pack() noexcept {
+  pack_.reset();
+  entries_.clear();
+  std::error_code ignored;
+  fs::remove(staged_pack_, ignored);
+}
+
+void Publication::move_into_place(bool with_pack) {
+  const StorePaths& paths = store_->paths;
+  if (with_pack) {
+    rename_file(staged_pack_, paths.pack(id_));
+    sync_directory(paths.packs());
+  }
+  File::open_write(staged_manifest_).sync();
+  rename_file(staged_manifest_, paths.manifest(image_.content));
+  sync_directory(paths.disks());
+}
+
+void Publication::finish() {
+  manifest_->finish();
+  image_.id = random_id();
+  image_.name = draft_.name;
+  image_.version = draft_.version;
+  image_.content = manifest_->content();
+  image_.virtual_size = draft_.virtual_size;
+  image_.facts = draft_.facts;
+  NewImage add{image_, draft_.channel, {image_.content, image_.virtual_size, all_chunks_}, {}, {}};
+  std::error_code ignored;
+  // Somebody may have published the same content meanwhile; then nothing of ours is needed.
+  if (store_->records.has_disk(image_.content)) {
+    discard_pack();
+    fs::remove(staged_manifest_, ignored);
+  } else {
+    add.packs = packs_in_use();
+    add.pack = seal_pack();
+    if (add.pack) add.image.stored_bytes = add.pack->bytes;
+    recording_ = true;
+    move_into_place(add.pack.has_value());
+  }
+  image_ = store_->records.add(add);
+  recorded_ = true;
+  if (add.pack && image_.stored_bytes == 0) {  // the other one was faster by a moment
+    entries_.clear();
+    fs::remove(store_->paths.pack(id_), ignored);
+  }
+  fs::remove(note_, ignored);
+}
+
+}  // namespace kiln

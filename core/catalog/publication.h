@@ -1,0 +1,68 @@
+#pragma once
+// One publish: takes a disk's chunks, stores those that are new, and makes the image exist in one transaction.
+//
+// Order of writes: the pack in staging/, its fsync, the manifest, its fsync, their renames into packs/ and disks/, the
+// fsync of both folders, the transaction. Whatever ends it before the transaction leaves files without records only.
+
+#include <atomic>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <shared_mutex>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include <kiln/catalog.h>
+
+#include "catalog/chunk_index.h"
+#include "catalog/pack_writer.h"
+#include "catalog/store.h"
+#include "disk/manifest.h"
+
+namespace kiln {
+
+class Publication final : public ImageSink {
+ public:
+  Publication(std::shared_ptr<Store>, ImageDraft);
+  ~Publication() override;
+
+  bool knows(const Digest& digest) const override { return here_.contains(digest); }
+  std::unique_ptr<Encoded> encode(std::shared_ptr<const Batch>) const override;
+  void append(Encoded&) override;
+  void store(Encoded&) override;
+  void finish() override;
+
+  void set_facts(Facts facts) override { draft_.facts = std::move(facts); }
+  const Image& image() const override { return image_; }
+  std::uint64_t new_chunks() const override { return entries_.size(); }
+  std::uint64_t all_chunks() const override { return all_chunks_; }
+
+ private:
+  bool is_placed(const Digest&) const;
+  void place(struct EncodedBatch&);
+  std::optional<PackRecord> seal_pack();
+  std::vector<std::string> packs_in_use() const;
+  void move_into_place(bool with_pack);
+  void discard_pack() noexcept;
+
+  std::shared_ptr<Store> store_;
+  ImageDraft draft_;
+  Image image_;
+  StoreLock lock_;
+  std::string id_;              // of the pack
+  std::filesystem::path note_;  // in staging/ until all is recorded, so that a crash is noticed
+  std::filesystem::path staged_pack_, staged_manifest_;
+  ChunkIndex here_;                // what was recorded when this publish began
+  std::vector<bool> here_in_use_;  // by pack of here_
+  std::vector<std::string> here_ids_;
+  std::unique_ptr<ManifestSink> manifest_;
+  std::unique_ptr<PackWriter> pack_;  // made for the first new chunk
+  std::vector<PackEntry> entries_;    // of the pack
+  mutable std::shared_mutex placed_mutex_;
+  std::unordered_set<Digest> placed_;  // the digests of entries_
+  std::uint64_t all_chunks_ = 0;
+  bool recorded_ = false, recording_ = false;
+};
+
+}  // namespace kiln

@@ -1,0 +1,101 @@
+#include "catalog/store.h"
+
+#include <sys/random.h>
+
+#include <array>
+#include <cerrno>
+#include <set>
+#include <utility>
+
+namespace kiln {
+namespace {
+
+namespace fs = std::filesystem;
+
+StorePaths make_folders(fs::path root) {
+  StorePaths paths{std::move(root)};
+  for (const fs::path& folder : {paths.root, paths.packs(), paths.disks(), paths.staging()}) {
+    std::error_code error;
+    fs::create_directories(folder, error);
+    if (error) throw system_error("cannot make the catalog's folder " + folder.string(), error.value());
+  }
+  for (const fs::path& file : {paths.lock(), paths.open_lock()}) {
+    // Two processes may meet here; one of them creates it.
+    while (!fs::exists(file)) try {
+        File::create(file);
+      } catch (const Error&) {
+        if (!fs::exists(file)) throw;
+      }
+  }
+  return paths;
+}
+
+Records open_records(const StorePaths& paths) {
+  const StoreLock alone = StoreLock::exclusive(paths.open_lock());
+  return Records(paths.records());
+}
+
+/// Removes the files of a folder that are not in `wanted`.
+void remove_others(const fs::path& folder, const std::set<std::string>& wanted) {
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder))
+    if (!wanted.contains(entry.path().filename().string())) fs::remove_all(entry.path());
+}
+
+}  // namespace
+
+Store::Store(fs::path root) : paths(make_folders(std::move(root))), records(open_records(paths)) {
+  sweep_leftovers();
+}
+
+ChunkIndex::Packs Store::open_packs(const std::vector<std::string>& ids) const {
+  ChunkIndex::Packs packs;
+  packs.reserve(ids.size());
+  for (const std::string& id : ids) packs.push_back(std::make_shared<const PackFile>(paths.pack(id)));
+  return packs;
+}
+
+Store::Swept Store::sweep() {
+  const auto alone = StoreLock::try_exclusive(paths.lock());
+  if (!alone) return {};
+  Swept swept{true, 0, 0};
+  // Records first: a crash in between leaves files without records, which the next sweep removes.
+  for (const PackRecord& pack : records.forget_unused()) {
+    ++swept.packs;
+    swept.bytes += pack.bytes;
+  }
+  std::set<std::string> packs, disks;
+  for (const PackRecord& pack : records.packs()) packs.insert(paths.pack(pack.id).filename());
+  for (const DiskRecord& disk : records.disks()) disks.insert(paths.manifest(disk.content).filename());
+  try {
+    remove_others(paths.packs(), packs);
+    remove_others(paths.disks(), disks);
+    remove_others(paths.staging(), {});
+  } catch (const fs::filesystem_error& error) {
+    throw system_error("cannot remove " + error.path1().string(), error.code().value());
+  }
+  return swept;
+}
+
+void Store::ask_for_sweep() {
+  File::create(paths.staging() / (random_id() + ".sweep"));  // any file in there does
+}
+
+void Store::sweep_leftovers() noexcept {
+  try {
+    if (!fs::is_empty(paths.staging())) sweep();
+  } catch (const std::exception&) {
+    // a read-only store, or one that is busy: the next one who publishes tries again
+  }
+}
+
+std::string random_id() {
+  std::array<unsigned char, 16> bytes{};
+  if (::getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
+    throw system_error("cannot get random numbers", errno);
+  static constexpr char digits[] = "0123456789abcdef";
+  std::string out;
+  for (const unsigned char b : bytes) (out += digits[b >> 4]) += digits[b & 15];
+  return out;
+}
+
+}  // namespace kiln

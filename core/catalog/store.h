@@ -1,0 +1,45 @@
+#pragma once
+// The folder of a catalog as the parts of the catalog use it: records, files, and their removal.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "catalog/chunk_index.h"
+#include "catalog/records.h"
+#include "catalog/store_lock.h"
+#include "catalog/store_paths.h"
+
+namespace kiln {
+
+class Store {
+ public:
+  /// Makes the folders and the records when they are not there.
+  explicit Store(std::filesystem::path root);
+
+  StorePaths paths;
+  Records records;
+
+  /// While it is held, no file with a record goes away.
+  StoreLock keep_files() const { return StoreLock::shared(paths.lock()); }
+  /// Opens packs by id. Throws Error naming the pack that is not there. Hold keep_files().
+  ChunkIndex::Packs open_packs(const std::vector<std::string>& ids) const;
+
+  struct Swept {
+    bool done = false;  ///< false: somebody publishes, nothing was touched
+    std::uint64_t packs = 0, bytes = 0;
+  };
+  /// Forgets what no image needs, then removes every file that has no record.
+  Swept sweep();
+  /// Leaves a note that the next one who opens the store shall sweep.
+  void ask_for_sweep();
+  /// The same as sweep(), when a publish that died may have left something. Never throws: it is not what the caller
+  /// came for.
+  void sweep_leftovers() noexcept;
+};
+
+/// 32 hexadecimal digits from the kernel's random numbers.
+std::string random_id();
+
+}  // namespace kiln

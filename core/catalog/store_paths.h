@@ -1,0 +1,25 @@
+#pragma once
+// Where things are in a catalog's folder.
+
+#include <filesystem>
+#include <string>
+
+#include <kiln/digest.h>
+
+namespace kiln {
+
+struct StorePaths {
+  std::filesystem::path root;
+
+  std::filesystem::path records() const { return root / "records.sqlite"; }
+  std::filesystem::path packs() const { return root / "packs"; }
+  std::filesystem::path disks() const { return root / "disks"; }
+  std::filesystem::path staging() const { return root / "staging"; }
+  std::filesystem::path lock() const { return root / "lock"; }            ///< see store_lock.h
+  std::filesystem::path open_lock() const { return root / "open.lock"; }  ///< while records are made or migrated
+
+  std::filesystem::path pack(const std::string& id) const { return packs() / (id + ".pack"); }
+  std::filesystem::path manifest(const Digest& content) const { return disks() / (to_hex(content) + ".manifest"); }
+};
+
+}  // namespace kiln

@@ -1,0 +1,14 @@
+#pragma once
+// Reads the store again and says what is damaged, and whom it harms.
+
+#include <optional>
+
+#include "catalog/local_catalog.h"
+#include "catalog/store.h"
+
+namespace kiln {
+
+/// The whole store, or the disk of one image.
+VerifyReport verify_store(const Store&, const std::optional<Image>&, const VerifyOptions&);
+
+}  // namespace kiln
