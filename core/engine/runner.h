@@ -15,25 +15,31 @@
 
 namespace kiln::engine {
 
+/// What an appliance is started with.
+struct ApplianceStart {
+  std::filesystem::path disk;     ///< of Services::layer_format; its backing files are sealed layers
+  std::filesystem::path run_dir;  ///< an existing private folder, removed after the run
+  std::stop_token stop;
+};
+
 /// A running appliance with one disk. The engine moves it from a stage's overlay to the next one's.
 class Appliance {
  public:
-  virtual ~Appliance() = default;
+  virtual ~Appliance() = default;  ///< ends it at once; what was not flushed may be lost
   virtual Guest& guest() = 0;
-  /// Everything written so far is in the file, the file is let go, and `disk` takes its place.
+  /// One pair of receivers for each stage.
+  virtual void listen(std::function<void(std::string_view)> log, std::function<void(const Progress&)> progress) = 0;
+  /// Everything written so far is in the old file, which is let go; from here on writes go to `disk`, an empty overlay
+  /// of the same size. The backing file that its header names need not exist yet.
   virtual void move_to(const std::filesystem::path& disk) = 0;
   /// Flushes and ends. Afterwards the file is complete.
   virtual void close() = 0;
 };
 
-/// What an appliance may use of the stage that runs at the moment.
-struct ApplianceHooks {
-  std::function<void(std::string_view)> log;
-  std::stop_token stop;
-};
+using StartAppliance = std::function<std::unique_ptr<Appliance>(const ApplianceStart&)>;
 
-/// Starts an appliance on a disk file of Services::layer_format.
-using StartAppliance = std::function<std::unique_ptr<Appliance>(const std::filesystem::path& disk, ApplianceHooks)>;
+/// The libguestfs appliance. `force_tcg` as the accelerator probe says.
+StartAppliance guestfs_appliance(bool force_tcg);
 
 /// Everything a run needs from outside, given by the caller; all of it outlives the run.
 struct Services {
@@ -41,8 +47,6 @@ struct Services {
   Catalog& catalog;
   Machines& machines;
   StartAppliance start_appliance;
-  /// Runs a host program for Context::exec: its output, or Error.
-  std::function<std::string(const Command&, const std::filesystem::path& folder, std::stop_token)> exec;
   std::filesystem::path home;  ///< $KILN_HOME: layers/, done/, cache/, logs/
   const Format& layer_format;  ///< what a base layer is written in, and how layers are read
   unsigned threads = 0;        ///< of a pass; 0: one per core
