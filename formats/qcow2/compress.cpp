@@ -69,10 +69,11 @@ struct Compressor::State {
   }
 };
 
-Compressor::Compressor(Compression kind, int level) : state_(std::make_unique<State>()) {
+Compressor::Compressor(Compression kind, int level, std::uint64_t cluster_size) : state_(std::make_unique<State>()) {
   if (kind == Compression::deflate) {
-    if (deflateInit2(&state_->deflate, level == 0 ? Z_DEFAULT_COMPRESSION : level, Z_DEFLATED, -deflate_window_bits, 9,
-                     Z_DEFAULT_STRATEGY) != Z_OK)
+    const int memory = cluster_size <= 4096 ? 4 : 9;  // clearing the large hash would cost more than a small cluster
+    if (deflateInit2(&state_->deflate, level == 0 ? Z_DEFAULT_COMPRESSION : level, Z_DEFLATED, -deflate_window_bits,
+                     memory, Z_DEFAULT_STRATEGY) != Z_OK)
       throw std::bad_alloc();
     state_->has_deflate = true;
   } else {

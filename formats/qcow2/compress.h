@@ -35,7 +35,7 @@ class Decompressor {
 class Compressor {
  public:
   /// `level` 0 is the library's default.
-  Compressor(Compression, int level);
+  Compressor(Compression, int level, std::uint64_t cluster_size);
   Compressor(const Compressor&) = delete;
   Compressor& operator=(const Compressor&) = delete;
   ~Compressor();

@@ -111,7 +111,10 @@ class Parser {
       const std::uint32_t type = get_be<std::uint32_t>(first_, at);
       const std::uint64_t length = get_be<std::uint32_t>(first_, at + 4);
       at += 8;
-      if (type == extension_end) break;
+      if (type == extension_end) {
+        at -= 4;  // its length means nothing
+        break;
+      }
       if (length > limit - at)
         throw damaged(path_, "qcow2 header extension " + hex(type) + " at byte " + std::to_string(at - 8) +
                                  ": length " + std::to_string(length) + " does not fit");

@@ -16,7 +16,12 @@ struct Variant {
   const char* name;
   const char* compression;
   std::uint64_t cluster_size;
+  bool all = false;  ///< disks; otherwise those that are small and odd
 };
+
+bool is_small(const DiskShape& shape) {
+  return shape.name.starts_with("last-partial") || shape.name == "one-sector" || shape.name == "islands";
+}
 
 void PrintTo(const Variant& v, std::ostream* out) {
   *out << v.name;
@@ -34,6 +39,7 @@ class Write : public testing::TestWithParam<Variant> {
 
 TEST_P(Write, IsSoundAndEqual) {
   for (const DiskShape& shape : test::sample_disks()) {
+    if (!GetParam().all && !is_small(shape)) continue;
     SCOPED_TRACE(shape.name);
     const auto raw = dir_ / (shape.name + ".raw"), file = dir_ / (shape.name + ".qcow2");
     test::write_raw(raw, shape);
@@ -45,11 +51,11 @@ TEST_P(Write, IsSoundAndEqual) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Qcow2, Write,
-                         testing::Values(Variant{"plain", "none", 65536}, Variant{"zlib", "zlib", 65536},
-                                         Variant{"zstd", "zstd", 65536}, Variant{"c512", "none", 512},
+                         testing::Values(Variant{"plain", "none", 65536, true}, Variant{"zlib", "zlib", 65536},
+                                         Variant{"zstd", "zstd", 65536, true}, Variant{"c512", "none", 512},
                                          Variant{"c512zlib", "zlib", 512}, Variant{"c4k", "none", 4096},
                                          Variant{"c4kzstd", "zstd", 4096}, Variant{"c128k", "none", 128 << 10},
-                                         Variant{"c1mzlib", "zlib", 1 << 20}, Variant{"c2m", "none", 2 << 20},
+                                         Variant{"c1mzlib", "zlib", 1 << 20}, Variant{"c2m", "none", 2 << 20, true},
                                          Variant{"c2mzlib", "zlib", 2 << 20}, Variant{"c2mzstd", "zstd", 2 << 20}),
                          [](const auto& made) { return made.param.name; });
 
