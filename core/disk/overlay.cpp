@@ -59,17 +59,12 @@ void create(const std::filesystem::path& path, std::uint64_t size, const std::st
   std::vector<std::byte> block(clusters * 2);
   for (std::uint64_t i = 0; i < clusters; ++i) put_be<std::uint16_t>(block, i * 2, 1);
 
-  File file = File::create(path);
-  try {
-    file.truncate(clusters * cluster);
-    file.write_at(0, make_header(whole, l1_entries, backing, format));
-    file.write_at(refcount_table_at, table);
-    file.write_at(refcount_block_at, block);
-  } catch (...) {
-    std::error_code ignored;
-    std::filesystem::remove(path, ignored);
-    throw;
-  }
+  NewFile made(path);
+  made.file().truncate(clusters * cluster);
+  made.file().write_at(0, make_header(whole, l1_entries, backing, format));
+  made.file().write_at(refcount_table_at, table);
+  made.file().write_at(refcount_block_at, block);
+  made.keep();
 }
 
 }  // namespace

@@ -115,6 +115,10 @@ std::uint64_t File::seek(std::uint64_t offset, bool want_data) const {
   throw system_error("cannot look for holes in " + path_.string(), errno);
 }
 
+NewFile::~NewFile() {
+  if (!kept_) ::unlink(file_.path().c_str());
+}
+
 PendingFile::PendingFile(std::filesystem::path target) : target_(std::move(target)) {
   static std::atomic<unsigned> count{0};
   path_ = target_;

@@ -48,6 +48,22 @@ class KILN_API File {
   std::filesystem::path path_;
 };
 
+/// A file that is being made under its own name. Unless keep() is called, the destructor removes it.
+class KILN_API NewFile {
+ public:
+  explicit NewFile(const std::filesystem::path& path) : file_(File::create(path)) {}
+  NewFile(const NewFile&) = delete;
+  NewFile& operator=(const NewFile&) = delete;
+  ~NewFile();
+
+  File& file() noexcept { return file_; }
+  void keep() noexcept { kept_ = true; }
+
+ private:
+  File file_;
+  bool kept_ = false;
+};
+
 /// A name beside `target` to write to. commit() renames it onto the target; otherwise the destructor removes it.
 class KILN_API PendingFile {
  public:
