@@ -218,6 +218,12 @@ std::string lstat(const Appliance& a, const Words& w) {
   return all;
 }
 
+/// Unlike Guest::chown(), the owner of a link itself.
+std::string lchown(const Appliance& a, const Words& w) {
+  a.check(guestfs_lchown(a.handle(), integer<int>(w[1]), integer<int>(w[2]), w[3].c_str()), what(w));
+  return {};
+}
+
 /// Bytes used by a file or a tree.
 std::string usage(const Appliance& a, const Words& w) {
   return std::to_string(a.number(guestfs_du(a.handle(), w[1].c_str()), what(w)) * 1024);
@@ -303,6 +309,7 @@ const Table& mounted() {
       {"tar-in", {2, 3, "tar-in FILE FOLDER [gzip|xz|zstd]", tar_in}},
       {"mountpoints", {0, 0, "mountpoints", mountpoints}},
       {"lstat", {1, 1, "lstat PATH", lstat}},
+      {"lchown", {3, 3, "lchown UID GID PATH", lchown}},
       {"du", {1, 1, "du PATH", usage}},
       {"find", {1, 1, "find FOLDER", find}},
       {"cp-a", strings2(guestfs_cp_a, "cp-a FROM TO")},
