@@ -12,6 +12,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "machine/instance_record.h"
 #include "machine/probe_payload.h"
 #include "process/process.h"
 
@@ -82,13 +83,6 @@ std::string why(const std::optional<Exit>& exit, const std::string& reached, Dur
   return "a guest did not reach long mode" + in;
 }
 
-std::string boot_id() {
-  std::ifstream file("/proc/sys/kernel/random/boot_id");
-  std::string id;
-  std::getline(file, id);
-  return id;
-}
-
 /// Why /dev/kvm cannot even be opened; empty when it can.
 std::string kvm_obstacle() {
   const int fd = ::open("/dev/kvm", O_RDWR | O_CLOEXEC);
@@ -144,7 +138,7 @@ ProbeResult run_probe(std::string_view accelerator, Duration limit, std::stop_to
 Accelerator probe_accelerator(const std::filesystem::path& home, bool again, std::stop_token stop) {
   if (const std::string obstacle = kvm_obstacle(); !obstacle.empty()) return {"tcg", obstacle};
   const std::filesystem::path file = home / "host" / "accel.json";
-  const std::string boot = boot_id();
+  const std::string boot = host_boot_id();
   if (!again)
     if (auto known = remembered(file, boot)) return *known;
   const ProbeResult result = run_probe("kvm", std::chrono::seconds(3), std::move(stop));

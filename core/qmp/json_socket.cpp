@@ -91,6 +91,15 @@ JsonSocket JsonSocket::connect(const std::filesystem::path& path, std::string pe
   }
 }
 
+int connect_unix(const std::filesystem::path& path) {
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) throw system_error("cannot make a socket", errno);
+  const int error = try_connect(fd, path);
+  if (error == 0) return fd;
+  ::close(fd);
+  throw system_error("cannot connect to " + path.string(), error);
+}
+
 bool JsonSocket::wait_for(short events, Deadline deadline) const {
   for (;;) {
     if (stop_.stop_requested()) throw cancelled();

@@ -47,4 +47,7 @@ class JsonSocket {
   std::size_t searched_ = 0;  // no line end before it
 };
 
+/// A connected stream socket, which the caller closes. A path of any length will do.
+int connect_unix(const std::filesystem::path&);
+
 }  // namespace kiln

@@ -1,0 +1,153 @@
+#include "machine/boot_check.h"
+
+#include <nlohmann/json.hpp>
+
+#include "machine/qemu.h"
+#include "machine/serial.h"
+#include "process/process.h"
+#include "qmp/guest_agent.h"
+
+namespace kiln {
+namespace {
+
+using namespace std::chrono_literals;
+using Clock = std::chrono::steady_clock;
+
+MachineSpec machine_of(const BootSpec& spec, const Accelerator& accelerator) {
+  MachineSpec machine;
+  machine.name = "boot";
+  machine.accelerator = accelerator.name;
+  machine.firmware = spec.firmware;
+  machine.memory = spec.memory;
+  machine.cpus = spec.cpus;
+  machine.base = {std::filesystem::absolute(spec.disk), spec.format};
+  machine.throw_away = true;
+  machine.isolated = true;
+  return machine;
+}
+
+/// One boot, from start to verdict.
+class BootCheck {
+ public:
+  BootCheck(const BootSpec& spec, const MachineSpec& machine, std::stop_token stop)
+      : spec_(spec),
+        stop_(std::move(stop)),
+        serial_(spec.expect),
+        log_(spec.folder / machine_file::serial_log),
+        qemu_(Child::start({"qemu-system-x86_64", qemu_arguments(machine)}, spec.folder / machine_file::qemu_log,
+                           spec.folder)) {}
+
+  void wait(const BootProgress& progress) {
+    auto told = start_;
+    while (!seen_all()) {
+      if (stop_.stop_requested()) throw cancelled();
+      const auto exit = qemu_.wait(20ms);
+      while (read_serial()) continue;
+      if (seen_all()) return;
+      if (exit) throw ended(*exit);
+      if (elapsed() >= spec_.timeout) throw ran_out();
+      give_up_when_it_is_over();
+      ask_agent();
+      if (progress && Clock::now() - told >= 250ms) {
+        told = Clock::now();
+        progress(elapsed(), serial_.last_line());
+      }
+    }
+  }
+
+  Duration elapsed() const { return std::chrono::duration_cast<Duration>(Clock::now() - start_); }
+  const std::string& matched() const { return serial_.found_line(); }
+
+ private:
+  bool seen_all() const { return (spec_.expect.empty() || serial_.found()) && (!spec_.agent || agent_answered_); }
+
+  bool read_serial() {
+    const std::string bytes = log_.next();
+    serial_.feed(bytes);
+    return !bytes.empty();
+  }
+
+  void ask_agent() {
+    if (!spec_.agent || agent_answered_ || Clock::now() - asked_ < 1s) return;
+    asked_ = Clock::now();
+    try {
+      if (!agent_) agent_ = GuestAgent::connect(spec_.folder / machine_file::agent, 100ms, stop_);
+      agent_answered_ = agent_->ping(200ms);
+    } catch (const Error& e) {
+      if (e.failure() == Failure::cancelled) throw;
+      agent_.reset();  // QEMU is still coming up, or is gone: the next round tells
+    }
+  }
+
+  /// A known end of a boot is given two seconds to say the rest (a panic's trace), then time is not wasted on it.
+  void give_up_when_it_is_over() {
+    const BootProblem problem = explain_boot(serial_);
+    if (!problem.final) {
+      over_.reset();
+    } else if (!over_) {
+      over_ = Clock::now();
+    } else if (Clock::now() - *over_ >= 2s) {
+      throw Error(problem.fact + " (" + format_duration(elapsed()) + " after start)", problem.hint, evidence());
+    }
+  }
+
+  std::string awaited() const {
+    if (!spec_.expect.empty() && !serial_.found()) return "\"" + spec_.expect + "\"";
+    return "the guest agent";
+  }
+
+  Error ended(const Exit& exit) const {
+    const std::string when = " " + format_duration(elapsed()) + " after start";
+    if (exit.ok())
+      return Error("the machine shut itself down" + when + ", before " + awaited() + " was seen",
+                   "wait for a text that it writes", evidence());
+    const bool never_ran = serial_.lines() == 0;
+    return Error("qemu " + describe(exit) + when, never_ran ? "qemu's own words are above" : explain_boot(serial_).hint,
+                 evidence());
+  }
+
+  Error ran_out() const {
+    const BootProblem problem = explain_boot(serial_);
+    return Error(awaited() + " was not seen within " + format_duration(spec_.timeout), problem.hint, evidence());
+  }
+
+  /// The serial console's last lines, or QEMU's own when the guest never wrote one.
+  std::vector<std::string> evidence() const {
+    std::vector<std::string> lines = serial_.tail();
+    while (!lines.empty() && lines.front().empty()) lines.erase(lines.begin());
+    if (!lines.empty()) {
+      lines.insert(lines.begin(),
+                   "last of " + std::to_string(std::max<std::uint64_t>(serial_.lines(), 1)) + " serial lines:");
+      return lines;
+    }
+    SerialWatch words("");
+    words.feed(LogTail(spec_.folder / machine_file::qemu_log).next());
+    return words.tail();
+  }
+
+  const BootSpec& spec_;
+  std::stop_token stop_;
+  SerialWatch serial_;
+  LogTail log_;
+  const Clock::time_point start_ = Clock::now();
+  Child qemu_;
+  std::optional<GuestAgent> agent_;
+  bool agent_answered_ = false;
+  Clock::time_point asked_ = start_;
+  std::optional<Clock::time_point> over_;
+};
+
+}  // namespace
+
+BootReport boot_check(const BootSpec& spec, const Accelerator& accelerator, std::stop_token stop,
+                      const BootProgress& progress) {
+  if (spec.expect.empty() && !spec.agent)
+    throw invalid("a boot has nothing to wait for", "give a text to expect, or agent = true");
+  const MachineSpec machine = machine_of(spec, accelerator);
+  prepare_folder(spec.folder, machine);
+  BootCheck check(spec, machine, std::move(stop));
+  check.wait(progress);
+  return {check.elapsed(), accelerator.name, check.matched()};
+}
+
+}  // namespace kiln
