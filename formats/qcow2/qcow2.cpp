@@ -20,7 +20,7 @@ struct Options {
 Layout layout_of(const Options& options) {
   const std::uint64_t size = options.cluster_size.count;
   if (!std::has_single_bit(size) || size < 1u << min_cluster_bits || size > 1u << max_cluster_bits)
-    throw invalid("cluster_size " + format_bytes(size) + " is not a power of two from 512 to 2M",
+    throw invalid("cluster_size " + std::to_string(size) + " is not a power of two from 512 to 2M",
                   "leave it out, or give for example \"64K\"");
   Layout layout{static_cast<unsigned>(std::countr_zero(size)), {}, static_cast<int>(options.level)};
   if (options.compression == "zlib") layout.compression = Compression::deflate;

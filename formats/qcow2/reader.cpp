@@ -8,8 +8,9 @@
 namespace kiln::qcow2 {
 namespace {
 
-/// Clusters after which extent_at() joins no more runs, so that asking at every step of a long extent stays cheap.
-constexpr std::uint64_t enough_clusters = 2048;
+/// Clusters after which extent_at() ends a run of data, which callers read in steps, asking anew at each one. Holes
+/// they skip at once.
+constexpr std::uint64_t enough_data = 256, enough_hole = 8192;
 
 std::vector<std::uint64_t> checked_l1(const Image& image) {
   auto l1 = read_l1(image);
@@ -24,12 +25,14 @@ Reader::Reader(const std::filesystem::path& path, std::shared_ptr<const BlockRea
 
 Extent Reader::extent_at(std::uint64_t offset) const {
   const std::uint64_t rest = size() - offset;
-  const std::uint64_t enough = std::min(rest, enough_clusters << image_.header.cluster_bits);
-  const Run first = tables_.kind_at(offset, rest);
+  const std::uint64_t some = std::min(rest, enough_data << image_.header.cluster_bits);
+  Run first = tables_.kind_at(offset, some);
+  if (first.kind != Kind::data && first.length == some) first = tables_.kind_at(offset, rest);
   if (first.kind == Kind::unallocated && below_) return below_at(offset, first.length);
   Extent extent{offset, first.length, first.kind == Kind::data, false};
+  const std::uint64_t enough = extent.data ? some : std::min(rest, enough_hole << image_.header.cluster_bits);
   while (extent.length < enough) {
-    const Run next = tables_.kind_at(offset + extent.length, rest - extent.length);
+    const Run next = tables_.kind_at(offset + extent.length, enough - extent.length);
     if ((next.kind == Kind::data) != extent.data || (next.kind == Kind::unallocated && below_)) break;
     extent.length += next.length;
   }

@@ -147,7 +147,6 @@ void Writer::append(Encoded& encoded) {
 void Writer::append_clusters(Plan& plan) {
   for (const Plan::Cluster& cluster : plan.clusters) {
     const std::uint64_t index = (plan.batch->offset + cluster.from) >> layout_.cluster_bits;
-    if (index * header_.cluster_size() / header_.l2_span() != l2_index_) flush_l2();
     if (cluster.length != 0) {
       const std::uint64_t host = space_.packed(cluster.length);
       map(index, packed_entry(host, cluster.length));
