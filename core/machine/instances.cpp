@@ -122,8 +122,11 @@ std::filesystem::path Instances::serial_log(const std::string& name) const {
 Stopped Instances::stop(const std::string& name, Duration limit, std::stop_token stop) const {
   const Instance instance = get(name);
   if (instance.state != Instance::State::running) return Stopped::already;
-  if (ask(instance, "system_powerdown", stop) && gone_within(instance.process, limit, stop)) return Stopped::by_guest;
-  if (ask(instance, "quit", stop) && gone_within(instance.process, 5s, stop)) return Stopped::by_qemu;
+  // A QEMU that does not answer the first time will not answer the second.
+  if (ask(instance, "system_powerdown", stop)) {
+    if (gone_within(instance.process, limit, stop)) return Stopped::by_guest;
+    if (ask(instance, "quit", stop) && gone_within(instance.process, 5s, stop)) return Stopped::by_qemu;
+  }
   kill_now(instance.process);
   return Stopped::killed;
 }
