@@ -1,0 +1,162 @@
+#include <sys/stat.h>
+
+#include <cerrno>
+
+#include <kiln/file.h>
+#include <kiln/hash.h>
+#include <kiln/plugin.h>
+
+#include "layout.h"
+
+namespace kiln::import {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Params {
+  fs::path file;
+  std::string format;
+  std::string sha256;
+};
+
+/// What the file system says of a file: when this is the same, so is the content.
+struct Identity {
+  std::uint64_t device, inode, size;
+  std::int64_t modified, changed;  // nanoseconds
+  bool operator==(const Identity&) const = default;
+
+  static Identity of(const struct stat& st) {
+    const auto ns = [](const timespec& t) { return t.tv_sec * 1'000'000'000LL + t.tv_nsec; };
+    return {st.st_dev, st.st_ino, static_cast<std::uint64_t>(st.st_size), ns(st.st_mtim), ns(st.st_ctim)};
+  }
+  std::string text() const {
+    std::string out;
+    for (const std::uint64_t n : {device, inode, size}) out += std::to_string(n) + ':';
+    return out + std::to_string(modified) + ':' + std::to_string(changed);
+  }
+};
+
+Identity identity_of(const File& file) {
+  struct stat st {};
+  if (::fstat(file.fd(), &st) != 0) throw system_error("cannot stat " + file.path().string(), errno);
+  return Identity::of(st);
+}
+
+/// A disk whose file must stay as it is: every read is checked afterwards, so no byte is used that was read from
+/// another file, or from one that somebody writes to.
+class SteadyDisk final : public BlockReader {
+ public:
+  SteadyDisk(File file, std::shared_ptr<const BlockReader> disk)
+      : file_(std::move(file)), identity_(identity_of(file_)), disk_(std::move(disk)) {
+    check();
+  }
+  std::uint64_t size() const override { return disk_->size(); }
+  Extent extent_at(std::uint64_t offset) const override { return disk_->extent_at(offset); }
+  void read(std::uint64_t offset, std::span<std::byte> into) const override {
+    disk_->read(offset, into);
+    check();
+  }
+
+  /// The format opened the file by its name, so the name is looked at too.
+  void check() const {
+    struct stat st {};
+    if (!(identity_of(file_) == identity_) || ::stat(file_.path().c_str(), &st) != 0 ||
+        !(Identity::of(st) == identity_))
+      throw Error(file_.path().filename().string() + " was changed while it was read",
+                  "wait until whoever writes it is done, then run again");
+  }
+
+ private:
+  File file_;
+  Identity identity_;
+  std::shared_ptr<const BlockReader> disk_;
+};
+
+void verify(Context& ctx, const File& file, const std::string& expected) {
+  Hasher hasher;
+  const std::uint64_t size = file.size();
+  std::vector<std::byte> buffer(1 << 20);
+  for (std::uint64_t at = 0; at < size;) {
+    const std::size_t n = std::min<std::uint64_t>(buffer.size(), size - at);
+    file.read_at(at, std::span(buffer).first(n));
+    hasher.update(std::span<const std::byte>(buffer).first(n));
+    at += n;
+    ctx.progress({Progress::Unit::bytes, static_cast<double>(at), static_cast<double>(size), "verifying sha256"});
+  }
+  const std::string actual = hasher.hex();
+  if (actual != expected)
+    throw refused(file.path().filename().string() + " does not have the expected sha256",
+                  "get the file again, or correct sha256 when a newer file is meant",
+                  {"expected " + expected, "it is    " + actual});
+}
+
+class Import final : public StageOf<Params, Role::source> {
+ public:
+  Import()
+      : StageOf({.name = "import", .summary = "Take a disk image file, from anywhere, as the disk."},
+                {{"file", &Params::file, "The disk image. It is read, never changed.", required},
+                 {"format", &Params::format, "Its format, such as \"vhd\". Default: recognised by the content."},
+                 {"sha256", &Params::sha256,
+                  "What sha256sum must print for the file; verified before anything is made of it."}}) {}
+
+ protected:
+  void check(const Params& p, Check& c) const override {
+    std::error_code error;
+    const fs::file_status status = fs::status(p.file, error);
+    if (!fs::exists(status)) {
+      c.problem("file", "there is no file " + p.file.string(), "a relative path starts at the pipeline's folder");
+    } else if (!fs::is_regular_file(status) && !fs::is_block_file(status)) {
+      c.problem("file", p.file.string() + " is not a regular file", "give the path of a disk image file");
+    }
+    if (!p.sha256.empty() && !parse_digest(p.sha256))
+      c.problem("sha256", "\"sha256\" takes 64 hexadecimal digits", "copy what sha256sum prints for the file");
+    if (p.format.empty()) return;
+    try {
+      c.formats().get(p.format);
+    } catch (const Error& unknown) {
+      c.problem("format", unknown.what(), unknown.hint());
+    }
+  }
+
+  std::string fingerprint(const Params& p) const override {
+    struct stat st {};
+    return ::stat(p.file.c_str(), &st) == 0 ? Identity::of(st).text() : "missing";
+  }
+
+  void run(Context& ctx, const Params& p) const override {
+    std::error_code error;
+    const fs::path path = fs::canonical(p.file, error);
+    if (error) throw system_error("cannot open " + p.file.string(), error.value());
+    File file = File::open_read(path);
+    if (!p.sha256.empty()) verify(ctx, file, to_hex(*parse_digest(p.sha256)));
+
+    const Format& format = p.format.empty() ? ctx.formats().detect(path) : ctx.formats().get(p.format);
+    const Inspection found = format.inspect(path);
+    const auto disk = std::make_shared<SteadyDisk>(std::move(file), format.open(path));
+
+    Facts& facts = ctx.facts();
+    facts["source.kind"] = "import";
+    facts["source.file"] = p.file.filename().string();
+    facts["source.format"] = found.format;
+    facts["source.size"] = std::to_string(found.file_size);
+    if (!p.sha256.empty()) facts["source.sha256"] = to_hex(*parse_digest(p.sha256));
+    note_layout(ctx, *disk);
+    ctx.summary(p.file.filename().string() + "  " + found.format + (found.variant.empty() ? "" : " " + found.variant) +
+                ", " + format_bytes(disk->size()));
+    ctx.produce(disk);
+  }
+
+ private:
+  static void note_layout(Context& ctx, const BlockReader& disk) {
+    const Layout layout = look_at(disk);
+    ctx.facts()["disk.layout"] = layout.kind;
+    if (!layout.firmware.empty()) ctx.facts()["boot.firmware"] = layout.firmware;
+    if (layout.kind == "none")
+      ctx.warn("no partition table and no file system was found: this disk may hold no operating system");
+  }
+};
+
+}  // namespace
+}  // namespace kiln::import
+
+KILN_STAGE(kiln::import::Import)

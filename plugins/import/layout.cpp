@@ -1,0 +1,100 @@
+#include "layout.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <string_view>
+#include <vector>
+
+#include <kiln/endian.h>
+
+namespace kiln::import {
+namespace {
+
+using Bytes = std::vector<std::byte>;
+
+/// Bytes of the disk, zeros past its end.
+Bytes read(const BlockReader& disk, std::uint64_t offset, std::size_t length) {
+  Bytes out(length);
+  if (offset < disk.size())
+    disk.read(offset, std::span(out).first(std::min<std::uint64_t>(length, disk.size() - offset)));
+  return out;
+}
+
+bool has(const Bytes& bytes, std::size_t at, std::string_view text) {
+  return at + text.size() <= bytes.size() && std::memcmp(bytes.data() + at, text.data(), text.size()) == 0;
+}
+
+/// Partition types as they lie on the disk, the first three fields little-endian (UEFI 2.10, 5.3.3).
+constexpr std::string_view efi_system("\x28\x73\x2a\xc1\x1f\xf8\xd2\x11\xba\x4b\x00\xa0\xc9\x3e\xc9\x3b", 16);
+constexpr std::string_view bios_boot("\x48\x61\x68\x21\x49\x64\x6f\x6e\x74\x4e\x65\x65\x64\x45\x46\x49", 16);
+
+std::string joined(bool bios, bool uefi) {
+  if (bios && uefi) return "bios,uefi";
+  return bios ? "bios" : uefi ? "uefi" : "";
+}
+
+/// The first 440 bytes of a disk that starts under BIOS are code.
+bool has_boot_code(const Bytes& sector) {
+  return std::any_of(sector.begin(), sector.begin() + 440, [](std::byte b) { return b != std::byte{0}; });
+}
+
+Layout gpt(const BlockReader& disk, const Bytes& first, std::uint64_t sector) {
+  const Bytes header = read(disk, sector, 512);
+  const auto entries_at = get_le<std::uint64_t>(header, 72);
+  const auto count = std::min<std::uint32_t>(get_le<std::uint32_t>(header, 80), 128);
+  const auto size = get_le<std::uint32_t>(header, 84);
+  bool uefi = false, bios = has_boot_code(first);
+  if (size >= 128 && size <= 1024 && entries_at < disk.size() / sector) {
+    const Bytes table = read(disk, entries_at * sector, std::size_t{count} * size);
+    for (std::size_t i = 0; i < count; ++i) {
+      uefi = uefi || has(table, i * size, efi_system);
+      bios = bios || has(table, i * size, bios_boot);
+    }
+  }
+  return {"gpt", joined(bios, uefi)};
+}
+
+/// A DOS partition table has four entries of 16 bytes from byte 446; a boot sector of a file system has code there.
+bool is_partition_table(const Bytes& first) {
+  bool any = false;
+  for (std::size_t at = 446; at < 510; at += 16) {
+    const auto status = std::to_integer<unsigned>(first[at]);
+    const auto type = std::to_integer<unsigned>(first[at + 4]);
+    const auto sectors = get_le<std::uint32_t>(first, at + 12);
+    if (status != 0 && status != 0x80) return false;
+    any = any || (type != 0 && sectors != 0);
+  }
+  return any;
+}
+
+Layout mbr(const Bytes& first) {
+  bool uefi = false;
+  for (std::size_t at = 446; at < 510; at += 16) uefi = uefi || first[at + 4] == std::byte{0xEF};
+  return {"mbr", joined(has_boot_code(first), uefi)};
+}
+
+struct Mark {
+  std::size_t at;
+  std::string_view text;
+  const char* name;
+};
+constexpr std::array marks{
+    Mark{1080, "\x53\xEF", "ext4"},  Mark{0, "XFSB", "xfs"},       Mark{0x10040, "_BHRfS_M", "btrfs"},
+    Mark{3, "NTFS    ", "ntfs"},     Mark{54, "FAT", "fat"},       Mark{82, "FAT32", "fat"},
+    Mark{32769, "CD001", "iso9660"}, Mark{512, "LABELONE", "lvm"}, Mark{0, "LUKS\xba\xbe", "luks"},
+    Mark{4086, "SWAPSPACE2", "swap"}};
+
+}  // namespace
+
+Layout look_at(const BlockReader& disk) {
+  const Bytes start = read(disk, 0, 68 * 1024);
+  for (const std::uint64_t sector : {512U, 4096U})
+    if (has(start, sector, "EFI PART")) return gpt(disk, start, sector);
+  const auto mark = std::ranges::find_if(marks, [&](const Mark& m) { return has(start, m.at, m.text); });
+  if (mark != marks.end() && !(has(start, 510, "\x55\xAA") && is_partition_table(start))) return {mark->name, ""};
+  if (has(start, 510, "\x55\xAA") && is_partition_table(start)) return mbr(start);
+  return {"none", ""};
+}
+
+}  // namespace kiln::import

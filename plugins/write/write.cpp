@@ -1,0 +1,115 @@
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#include <kiln/file.h>
+#include <kiln/plugin.h>
+
+namespace kiln {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Params {
+  fs::path file;
+  std::string format;
+  Table options;
+};
+
+/// By the name given, or by the file's ending. Throws invalid() when neither tells.
+const Format& format_for(const Formats& formats, const Params& p) {
+  if (!p.format.empty()) return formats.get(p.format);
+  std::string ending = p.file.extension().string();
+  if (!ending.empty()) ending.erase(0, 1);
+  std::string known;
+  for (const std::string& name : formats.names()) {
+    const Format& format = formats.get(name);
+    const std::vector<std::string>& endings = format.about().extensions;
+    if (std::ranges::find(endings, ending) != endings.end()) return format;
+    known += (known.empty() ? "" : ", ") + name;
+  }
+  throw invalid("no format goes with the ending \"" + ending + '"', "say which: format = one of " + known);
+}
+
+std::string mark_of(const fs::path& file) {
+  struct stat st {};
+  if (::stat(file.c_str(), &st) != 0 || !S_ISREG(st.st_mode)) return "missing";
+  return std::to_string(st.st_ino) + ':' + std::to_string(st.st_size) + ':' +
+         std::to_string(st.st_mtim.tv_sec * 1'000'000'000LL + st.st_mtim.tv_nsec);
+}
+
+std::string fact_of(const fs::path& file) {
+  return "written." + file.filename().string();
+}
+
+/// The format's sink on a pending name: the file appears, or is replaced, when it is complete.
+class WriteSink final : public BlockSink {
+ public:
+  WriteSink(const fs::path& file, const Format& format, std::uint64_t size, const Table& options)
+      : pending_(file), sink_(format.create_with(pending_.path(), size, options)) {}
+
+  bool knows(const Digest& digest) const override { return sink_->knows(digest); }
+  std::unique_ptr<Encoded> encode(std::shared_ptr<const Batch> batch) const override {
+    return sink_->encode(std::move(batch));
+  }
+  void append(Encoded& encoded) override { sink_->append(encoded); }
+  void store(Encoded& encoded) override { sink_->store(encoded); }
+  void finish() override {
+    sink_->finish();
+    pending_.commit(true);
+  }
+
+ private:
+  PendingFile pending_;
+  std::unique_ptr<BlockSink> sink_;
+};
+
+class Write final : public StageOf<Params, Role::sink, Access::content> {
+ public:
+  Write()
+      : StageOf({.name = "write", .summary = "Write the disk to a file, in any format that can be written."},
+                {{"file", &Params::file, "The file to write. An existing one is replaced in one step.", required},
+                 {"format", &Params::format, "Its format, such as \"vhd\". Default: by the file's ending."},
+                 {"options", &Params::options, "The format's own options: see kiln plugin info FORMAT."}}) {}
+
+ protected:
+  void check(const Params& p, Check& c) const override {
+    std::error_code error;
+    if (fs::is_directory(p.file, error)) c.problem("file", p.file.string() + " is a folder", "give the path of a file");
+    try {
+      c.validate("options", p.options, format_for(c.formats(), p).about().params);
+    } catch (const Error& unknown) {
+      c.problem(p.format.empty() ? "file" : "format", unknown.what(), unknown.hint());
+    }
+  }
+
+  bool still_there(const Params& p, const Facts& made, Catalog&) const override {
+    const auto it = made.find(fact_of(p.file));
+    return it != made.end() && it->second == mark_of(p.file);
+  }
+
+  void run(Context& ctx, const Params& p) const override {
+    const Format& format = format_for(ctx.formats(), p);
+    Problems problems;
+    const Table options = typed(p.options, format.about().params, problems);
+    if (!problems.empty()) throw invalid(problems.front().what, problems.front().hint);
+    if (p.file.has_parent_path()) {
+      std::error_code error;
+      fs::create_directories(p.file.parent_path(), error);
+      if (error) throw system_error("cannot create " + p.file.parent_path().string(), error.value());
+    }
+    ctx.consume(std::make_unique<WriteSink>(p.file, format, ctx.disk_size(), options),
+                [&ctx, file = p.file, name = format.about().name](const PassResult&) {
+                  struct stat st {};
+                  ::stat(file.c_str(), &st);
+                  ctx.facts()[fact_of(file)] = mark_of(file);
+                  ctx.summary(file.string() + "  " + name + ", " +
+                              format_bytes(static_cast<std::uint64_t>(st.st_blocks) * 512));
+                });
+  }
+};
+
+}  // namespace
+}  // namespace kiln
+
+KILN_STAGE(kiln::Write)
