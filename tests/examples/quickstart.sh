@@ -1,0 +1,8 @@
+#!/bin/bash
+# The quickstart, and then: the same bootstrapped disk also starts under UEFI. Needs Debian's packages.
+# shellcheck source=tests/examples/lib.sh
+. "$(dirname "$0")/lib.sh" "$@"
+
+KILN=$kiln "$source/examples/quickstart/run"
+"$kiln" build "$source/tests/examples/uefi.toml"
+[ -z "$("$kiln" ps --json | grep -F '"running"')" ] || fail "an instance was left: $("$kiln" ps)"
