@@ -22,9 +22,9 @@ std::optional<RecordedImage> look_up(const Records& records, std::string_view re
   return records.find_id(reference);
 }
 
-std::string joined(const std::vector<std::string>& words) {
+std::string joined(const std::vector<std::string>& words, const std::string& between = ", ") {
   std::string out;
-  for (const std::string& word : words) out += (out.empty() ? "" : ", ") + word;
+  for (const std::string& word : words) out += (out.empty() ? "" : between) + word;
   return out;
 }
 
@@ -113,7 +113,7 @@ Removal LocalCatalog::remove(std::string_view reference, const InUse& in_use) {
   if (const auto users = in_use ? in_use(image) : std::vector<std::string>{}; !users.empty())
     throw refused("image " + image.name + ":" + image.version + " is in use by " +
                       (users.size() == 1 ? "instance " : "instances ") + joined(users),
-                  "remove " + std::string(users.size() == 1 ? "it" : "them") + " first: kiln rm " + users.front());
+                  "remove " + std::string(users.size() == 1 ? "it" : "them") + " first: kiln rm " + joined(users, " "));
   store_->records.remove(image.id);
   const Store::Swept swept = store_->sweep();
   if (!swept.done) store_->ask_for_sweep();

@@ -63,7 +63,7 @@ struct ImageRow {
     out.stored_bytes = static_cast<std::uint64_t>(stored);
     out.virtual_size = static_cast<std::uint64_t>(size);
     out.content = parse_digest(content).value_or(Digest{});
-    for (const auto& [key, value] : nlohmann::json::parse(facts).items()) out.facts[key] = value.get<std::string>();
+    out.facts = nlohmann::json::parse(facts).get<Facts>();
     return out;
   }
 };

@@ -1,0 +1,94 @@
+#include <sys/mount.h>
+
+#include <gmock/gmock.h>
+
+#include "fixture.h"
+#include "support/run.h"
+
+namespace kiln {
+namespace {
+
+constexpr std::uint64_t MiB = 1 << 20;
+
+/// A file system of its own, of a few MiB. Not there when this process may not mount.
+class SmallDisk {
+ public:
+  explicit SmallDisk(std::uint64_t size) {
+    const std::string options = "size=" + std::to_string(size);
+    mounted_ = ::mount("kiln-test", folder_.path().c_str(), "tmpfs", 0, options.c_str()) == 0;
+  }
+  SmallDisk(const SmallDisk&) = delete;
+  SmallDisk& operator=(const SmallDisk&) = delete;
+  ~SmallDisk() {
+    if (mounted_) ::umount2(folder_.path().c_str(), MNT_DETACH);
+  }
+  bool mounted() const { return mounted_; }
+  const std::filesystem::path& path() const { return folder_.path(); }
+
+ private:
+  test::TempDir folder_;
+  bool mounted_ = false;
+};
+
+void expect_nothing_left(const LocalCatalog& catalog, std::size_t images) {
+  EXPECT_EQ(catalog.list().size(), images);
+  EXPECT_EQ(test::files_in(catalog.folder() / "packs").size(), images);
+  EXPECT_EQ(test::files_in(catalog.folder() / "disks").size(), images);
+  EXPECT_TRUE(test::files_in(catalog.folder() / "staging").empty());
+}
+
+TEST(FullDisk, APublishThatDoesNotFitIsAClearErrorAndTheNextOneWorks) {
+  const SmallDisk disk(12 * MiB);
+  if (!disk.mounted()) GTEST_SKIP() << "this process may not mount; the test with a file size limit runs";
+  LocalCatalog catalog(disk.path() / "c");
+  test::publish(catalog, test::make_disk(3 * MiB, 1), {"a", "1", "", 0, {}});
+  const Error error = test::error_of([&] {
+    test::publish(catalog, test::make_disk(60 * MiB, 2), {"b", "1", "", 0, {}});
+  });
+  EXPECT_THAT(error.what(), testing::HasSubstr("No space left on device"));
+  EXPECT_EQ(error.hint(), "free some space, or write to another disk");
+  expect_nothing_left(catalog, 1);
+  EXPECT_NO_THROW(test::publish(catalog, test::make_disk(3 * MiB, 3), {"b", "1", "", 0, {}}));
+  EXPECT_TRUE(catalog.verify().damaged.empty());
+}
+
+TEST(FullDisk, WhereverTheSpaceEndsNothingIsLeft) {
+  const SmallDisk disk(12 * MiB);
+  if (!disk.mounted()) GTEST_SKIP() << "this process may not mount";
+  LocalCatalog catalog(disk.path() / "c");
+  test::publish(catalog, test::make_disk(3 * MiB, 1), {"a", "1", "", 0, {}});
+  const std::uint64_t needed = catalog.find("a")->stored_bytes;
+  int failures = 0;
+  // Leaves from nothing to a little more than the next image needs, so that every step meets the end.
+  for (std::uint64_t room = 0; room < needed + MiB / 2; room += 150 * 1024) {
+    const auto filler = disk.path() / "filler";
+    const auto space = std::filesystem::space(disk.path()).available;
+    if (space > room) test::run({"fallocate", "-l", std::to_string(space - room), filler});
+    try {
+      test::publish(catalog, test::make_disk(3 * MiB, 2), {"b", "1", "", 0, {}});
+    } catch (const Error& error) {
+      ++failures;
+      EXPECT_FALSE(error.hint().empty()) << error.what();
+    }
+    std::filesystem::remove(filler);
+    if (catalog.find("b")) catalog.remove("b");
+    LocalCatalog again(catalog.folder());
+    expect_nothing_left(again, 1);
+  }
+  EXPECT_GE(failures, 5);
+  EXPECT_NO_THROW(test::publish(catalog, test::make_disk(3 * MiB, 2), {"b", "1", "", 0, {}}));
+  EXPECT_TRUE(catalog.verify().damaged.empty());
+}
+
+TEST(FullDisk, AFileThatMayNotGrowIsAClearError) {
+  const test::TempDir folder;
+  LocalCatalog catalog(folder / "c");
+  const test::Outcome outcome = test::run({KILN_CATALOG_PUBLISHER, catalog.folder(), "b", "1", "2", "20", "5000"});
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_THAT(outcome.output, testing::HasSubstr("File too large"));
+  expect_nothing_left(catalog, 0);
+  EXPECT_NO_THROW(test::publish(catalog, test::make_disk(3 * MiB, 3), {"b", "1", "", 0, {}}));
+}
+
+}  // namespace
+}  // namespace kiln

@@ -1,0 +1,37 @@
+#include "catalog/names.h"
+
+#include <gtest/gtest.h>
+
+#include "fixture.h"
+
+namespace kiln {
+namespace {
+
+TEST(Names, WhatIsSafeAsAFileNameIsAllowed) {
+  for (const char* name : {"web", "Web-2_x.y", "_a", "9"}) EXPECT_NO_THROW(require_name("image name", name)) << name;
+  EXPECT_NO_THROW(require_name("image name", std::string(128, 'a')));
+}
+
+TEST(Names, EverythingElseIsRefused) {
+  for (const char* name : {"", ".", "..", ".a", "-a", "a/b", "a:b", "a b", "a\n", "ä", "*"})
+    EXPECT_THROW(require_name("image name", name), Error) << name;
+  EXPECT_THROW(require_name("image name", std::string(129, 'a')), Error);
+}
+
+TEST(Names, TheErrorSaysWhatIsAllowed) {
+  const Error error = test::error_of([] { require_name("image version", "1/2"); });
+  EXPECT_STREQ(error.what(), "image version \"1/2\" is not allowed");
+  EXPECT_EQ(error.hint(),
+            "use 1 to 128 letters, digits, \".\", \"_\" or \"-\", and begin with none of \".\" and \"-\"");
+  EXPECT_EQ(error.failure(), Failure::invalid);
+}
+
+TEST(Names, AReferenceIsANameAndATag) {
+  EXPECT_EQ(parse_reference("web").name, "web");
+  EXPECT_EQ(parse_reference("web").tag, "");
+  EXPECT_EQ(parse_reference("web:1.0").name, "web");
+  EXPECT_EQ(parse_reference("web:1.0").tag, "1.0");
+}
+
+}  // namespace
+}  // namespace kiln

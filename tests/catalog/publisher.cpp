@@ -1,0 +1,28 @@
+// Publishes one generated disk: catalog_publisher FOLDER NAME VERSION SEED MIB [FILE-SIZE-LIMIT-KIB]
+// Exit code 0, or 1 with the error as "what | hint". Prints the number of new chunks.
+
+#include <sys/resource.h>
+
+#include <csignal>
+#include <iostream>
+
+#include "fixture.h"
+
+int main(int argc, char** argv) {
+  if (argc < 6) return 2;
+  try {
+    if (argc > 6) {
+      const rlim_t limit = std::stoul(argv[6]) * 1024;
+      const rlimit both{limit, limit};
+      ::setrlimit(RLIMIT_FSIZE, &both);
+      std::signal(SIGXFSZ, SIG_IGN);
+    }
+    kiln::LocalCatalog catalog(argv[1]);
+    const auto disk = kiln::test::make_disk(std::stoul(argv[5]) << 20, std::stoul(argv[4]));
+    std::cout << kiln::test::publish(catalog, disk, {argv[2], argv[3], "", 0, {}}).new_chunks << '\n';
+    return 0;
+  } catch (const kiln::Error& error) {
+    std::cerr << error.what() << " | " << error.hint() << '\n';
+    return 1;
+  }
+}
