@@ -1,3 +1,4 @@
+# shellcheck shell=dash
 # Turns the tree that mmdebstrap has configured into a disk: $1/tmp/kiln/disk.qcow2.
 #
 # mmdebstrap runs this as its last hook, outside of the chroot, as root or as the root of a user namespace. So

@@ -1,8 +1,8 @@
+# shellcheck shell=bash disable=SC2034
 # Sourced by the tests of this folder: $source, $build, $kiln, and a folder $work that is removed at the end.
 set -euo pipefail
 source=$1
 build=$2
-# shellcheck disable=SC2034 # for the scripts that source this
 kiln=$build/bin/kiln
 work=$(mktemp -d "${TMPDIR:-/tmp}/kiln-test-XXXXXX")
 chmod 0711 "$work" # mmdebstrap without root walks through it as another user
