@@ -70,10 +70,19 @@ def check_links():
                     yield f"{path}:{number}: the link to {target} leads nowhere"
 
 
+def check_code():
+    """A whole plugin shown in the documentation is one of the examples, however its lines are broken."""
+    examples = {"".join(tree.text(p).split()) for p in tree.files(".cpp", folders=("examples",))}
+    for path in tree.files(".md", folders=("docs", ".")):
+        for block in re.findall(r"^```cpp\n(#include <kiln/plugin.h>.*?)^```", tree.text(path), re.M | re.S):
+            if "".join(block.split()) not in examples:
+                yield f"{path}: the plugin it shows is none of examples/"
+
+
 arguments = sys.argv[1:]
 writing = arguments[:1] == ["--write"]
 program_given = arguments[-1] if arguments and arguments[-1] != "--write" else None
-problems = list(check_readmes(program_given, writing)) + list(check_links())
+problems = list(check_readmes(program_given, writing)) + list(check_links()) + list(check_code())
 if program_given:
     problems += check_commands(program_given)
 tree.finish(list(dict.fromkeys(problems)), "documentation")

@@ -13,7 +13,7 @@ def files(*suffixes, folders=FOLDERS):
     found = []
     for folder in folders:
         for at, names, entries in os.walk(ROOT / folder):
-            names[:] = [n for n in names if n not in ("build", "__pycache__")]
+            names[:] = [n for n in names if n not in ("build", ".git", "__pycache__")]
             found += [pathlib.Path(at, e).relative_to(ROOT) for e in entries if e.endswith(suffixes)]
     return sorted(found)
 
