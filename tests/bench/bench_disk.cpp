@@ -1,0 +1,28 @@
+// bench_disk FILE: a raw disk of 8 GiB with 1.8 GiB of data, a third of it random, the rest like text, in pieces as a
+// file system leaves them. The same bytes on every machine.
+
+#include <cstdio>
+#include <vector>
+
+#include "support/disks.h"
+
+int main(int argc, char** argv) {
+  using namespace kiln;
+  if (argc != 2) return std::fprintf(stderr, "usage: bench_disk FILE\n"), 2;
+  const std::uint64_t MiB = 1 << 20, size = 8192 * MiB, data = 1843 * MiB;
+  File file = File::create(argv[1]);
+  file.truncate(size);
+  std::vector<std::byte> buffer;
+  std::uint64_t written = 0, at = 0;
+  for (std::uint64_t n = 0; written < data; ++n) {
+    const std::uint64_t length = (n % 5 + 1) * 3 * MiB + (n % 7) * 52 * 1024;
+    buffer.resize(std::min(length, data - written));
+    test::fill(buffer, n % 3 == 0 ? test::Piece::Kind::random : test::Piece::Kind::text, n);
+    file.write_at(at, buffer);
+    written += buffer.size();
+    at += (length + length * 3 + 4095) / 4096 * 4096;  // about a quarter of the disk is used
+  }
+  std::printf("%llu bytes of data up to %llu\n", static_cast<unsigned long long>(written),
+              static_cast<unsigned long long>(at));
+  return at < size ? 0 : 1;
+}
