@@ -1,3 +1,4 @@
+#!/bin/bash
 # Sourced by tests/bench/run and its rows: how things are measured, and the table.
 # Given: BIN, the folder of the release build's programs; WORK, an empty folder on a disk; RUNS, how often.
 

@@ -1,3 +1,4 @@
+#!/bin/bash
 # VHD to qcow2 with the content digest, against qemu-img and a digest of the file. Same input, in the page cache.
 
 "$BIN/bench_disk" "$WORK/disk.raw" >/dev/null
