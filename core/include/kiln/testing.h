@@ -226,9 +226,11 @@ class FakeMachines final : public Machines {
   std::optional<Error> failure;  ///< thrown by both, when set
   BootReport report{Duration(1000), "tcg", "login:"};
   Launched launched{"instance", "serial.log", 1};
+  std::function<void(const BootSpec&)> on_boot;  ///< what else a boot does, for example to the disk
 
   BootReport boot(const BootSpec& spec) override {
     boots.push_back(spec);
+    if (on_boot) on_boot(spec);
     if (failure) throw Error(*failure);
     return report;
   }

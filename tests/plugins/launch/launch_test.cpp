@@ -1,0 +1,89 @@
+#include <gmock/gmock.h>
+
+#include <kiln/testing.h>
+
+#include "support/plugins.h"
+#include "support/temp.h"
+
+namespace kiln {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+Value text(const std::string& s) {
+  return Value{s};
+}
+
+Value texts(const std::vector<std::string>& all) {
+  List list;
+  for (const std::string& s : all) list.push_back(text(s));
+  return Value{list};
+}
+
+class LaunchStage : public testing::Test {
+ protected:
+  std::vector<std::string> problems(const Table& values) {
+    fakes::FakeCheck check(ctx_.fake_formats);
+    stage_.check_with(values, check);
+    std::vector<std::string> all;
+    for (const Problem& p : check.problems) all.push_back(p.param + ": " + p.what);
+    return all;
+  }
+  test::TempDir dir_;
+  fakes::FakeContext ctx_;
+  const Stage& stage_ = test::load_stage("launch");
+};
+
+TEST_F(LaunchStage, StartsWhatWasPublished) {
+  ctx_.known_facts["image.reference"] = "web:1";
+  write_text(dir_ / "me.pub", "# mine\nssh-ed25519 BBBB me\n\n");
+  stage_.run_with(ctx_, {{"ports", texts({"2222:22", "8080:80"})},
+                         {"ssh_keys", texts({"ssh-ed25519 AAAA you"})},
+                         {"ssh_key_files", Value{List{Value{InputPath{dir_ / "me.pub"}}}}}});
+  ASSERT_EQ(ctx_.fake_machines.launches.size(), 1u);
+  const LaunchSpec& spec = ctx_.fake_machines.launches[0];
+  EXPECT_EQ(spec.image, "web:1");
+  ASSERT_EQ(spec.ports.size(), 2u);
+  EXPECT_EQ(spec.ports[1].host, 8080);
+  EXPECT_EQ(spec.ports[1].guest, 80);
+  EXPECT_THAT(spec.ssh_keys, ElementsAre("ssh-ed25519 AAAA you", "ssh-ed25519 BBBB me"));
+  EXPECT_EQ(ctx_.summed_up, "instance instance of web:1, pid 1");
+  EXPECT_EQ(ctx_.known_facts.at("instance.name"), "instance");
+}
+
+TEST_F(LaunchStage, NamesItsImageOrSaysThatThereIsNone) {
+  stage_.run_with(ctx_, {{"image", text("other")}});
+  EXPECT_EQ(ctx_.fake_machines.launches[0].image, "other");
+  try {
+    stage_.run_with(ctx_, {});
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_STREQ(e.what(), "there is no image to launch");
+    EXPECT_EQ(e.hint(), "put a publish stage before launch, or give image = \"NAME\"");
+  }
+}
+
+TEST_F(LaunchStage, IsDoneWhileItsInstanceIsThere) {
+  write_text(dir_ / "serial.log", "");
+  const Facts made{{"instance.serial_log", (dir_ / "serial.log").string()}};
+  EXPECT_TRUE(stage_.still_there_with({}, made, ctx_.fake_catalog));
+  std::filesystem::remove(dir_ / "serial.log");
+  EXPECT_FALSE(stage_.still_there_with({}, made, ctx_.fake_catalog));
+  EXPECT_FALSE(stage_.still_there_with({}, {}, ctx_.fake_catalog));
+}
+
+TEST_F(LaunchStage, ChecksItsParameters) {
+  EXPECT_THAT(problems({}), IsEmpty());
+  EXPECT_THAT(
+      problems({{"ports", texts({"2222:22", "22", "a:1", "70000:1", "0:1", "1:2:3"})}}),
+      ElementsAre("ports[1]: \"22\" is no HOST:GUEST pair of ports", "ports[2]: \"a:1\" is no HOST:GUEST pair of ports",
+                  "ports[3]: \"70000:1\" is no HOST:GUEST pair of ports",
+                  "ports[4]: \"0:1\" is no HOST:GUEST pair of ports",
+                  "ports[5]: \"1:2:3\" is no HOST:GUEST pair of ports"));
+  EXPECT_THAT(problems({{"ssh_keys", texts({"ssh-rsa A"})}, {"user_data", Value{InputPath{dir_ / "u"}}}}),
+              ElementsAre("user_data: \"user_data\" replaces the ssh keys"));
+}
+
+}  // namespace
+}  // namespace kiln
