@@ -32,7 +32,8 @@ const std::array<Sign, 10>& signs() {
       {"Kernel panic - not syncing", {"the kernel panicked", "the lines above say why", true}},
       {"You are in emergency mode",
        {"the system stopped in emergency mode", "does /etc/fstab name a disk that is not there?", true}},
-      {"(initramfs)", {"the initramfs gave up", "is virtio_blk in the initramfs, and root= right?", true}},
+      {"(initramfs)",
+       {"the initramfs gave up", "the lines above say why: the root file system was not found, or not whole", true}},
       {"login:", {"", "the system is up: is the text that is waited for right?", false}},
   }};
   return all;

@@ -2,7 +2,7 @@
 
 #include <gmock/gmock.h>
 
-#include <kiln/error.h>
+#include <kiln/file.h>
 
 #include <nlohmann/json.hpp>
 
@@ -22,7 +22,10 @@ TEST(Seed, IsAnIsoThatNoCloudFinds) {
   EXPECT_THAT(volume, HasSubstr("LABEL=\"CIDATA\""));
   EXPECT_THAT(volume, HasSubstr("TYPE=\"iso9660\""));
   const auto content = [&](const char* name) {
-    return run_checked({"isoinfo", {"-R", "-i", (dir / "seed.iso").string(), "-x", std::string("/") + name}});
+    run_checked({"xorriso",
+                 {"-osirrox", "on", "-indev", (dir / "seed.iso").string(), "-extract", std::string("/") + name,
+                  (dir / name).string()}});
+    return read_text(dir / name);
   };
   EXPECT_EQ(content("meta-data"), meta_data({"iid-1", "web", {}, ""}));
   EXPECT_EQ(content("user-data"), user_data({"", "", {key}, ""}));
