@@ -1,0 +1,91 @@
+#include "seeds.h"
+
+#include <algorithm>
+#include <array>
+
+#include <kiln/file.h>
+
+#include "support/run.h"
+
+namespace kiln::fuzz {
+namespace {
+
+constexpr std::uint64_t disk_size = 40 * 1024;
+constexpr std::uint64_t max_seed = 3u << 20;
+
+/// A disk of 40 KiB: 4 KiB that compress, 2 KiB that do not, zeros.
+std::vector<std::byte> disk() {
+  std::vector<std::byte> bytes(chunk_size);
+  for (std::size_t i = 0; i < 4096; ++i) bytes[8192 + i] = static_cast<std::byte>(i / 64);
+  std::uint32_t random = 1;
+  for (std::size_t i = 0; i < 2048; ++i) {
+    random = random * 1664525 + 1013904223;
+    bytes[20480 + i] = static_cast<std::byte>(random >> 24);
+  }
+  return bytes;
+}
+
+std::vector<std::byte> content(const std::filesystem::path& path) {
+  const File file = File::open_read(path);
+  std::vector<std::byte> bytes(file.size());
+  file.read_at(0, bytes);
+  return bytes;
+}
+
+std::vector<std::byte> written(const Format& format, const std::filesystem::path& path, const Table& options) {
+  const auto bytes = disk();
+  std::array<Digest, 1> digests{};
+  digests[0].bytes.fill(std::byte{1});  // any that is not the one of zeros
+  const auto sink = format.create_with(path, disk_size, options);
+  const auto batch = std::make_shared<const Batch>(Batch{0, disk_size, bytes, digests});
+  const auto encoded = sink->encode(batch);
+  sink->append(*encoded);
+  sink->store(*encoded);
+  sink->finish();
+  return content(path);
+}
+
+/// The options of `qemu-img create` and `convert` for a format that kiln knows under `name`.
+std::vector<std::vector<std::string>> qemu_ways(const std::string& name) {
+  if (name == "qcow2")
+    return {{"qcow2", "compat=0.10,cluster_size=512"},
+            {"qcow2", "cluster_size=16k,extended_l2=on"},
+            {"qcow2", "cluster_size=512", "-c"},
+            {"qcow2", "cluster_size=4k,compression_type=zstd", "-c"},
+            {"qcow2", "cluster_size=1k,lazy_refcounts=on,refcount_bits=1"}};
+  if (name == "vhd") return {{"vpc", "subformat=fixed"}, {"vpc", "subformat=dynamic"}, {"vpc", "force_size=on"}};
+  return {};
+}
+
+}  // namespace
+
+std::vector<Seed> seeds(const Format& format, const std::filesystem::path& folder) {
+  std::vector<Seed> all;
+  const auto file = folder / "seed", raw = folder / "raw";
+  const auto add = [&](const std::string& name, std::vector<std::byte> bytes) {
+    if (bytes.size() <= max_seed) all.push_back({name, std::move(bytes)});
+    std::filesystem::remove(file);
+  };
+  Table common;
+  for (const Param& param : format.about().params)
+    if (param.name == "cluster_size") common[param.name] = Value{Bytes{512}};  // the structures are most of the file
+  add("plain", written(format, file, common));
+  for (const Param& param : format.about().params)
+    for (const std::string& choice : param.choices) {
+      Table options = common;
+      options[param.name] = Value{choice};
+      add(param.name + "-" + choice, written(format, file, options));
+    }
+  File::create(raw).write_at(0, std::span<const std::byte>(disk()).first(disk_size));
+  for (const auto& way : qemu_ways(format.about().name)) {
+    std::vector<std::string> args{"convert", "-f", "raw", "-O", way[0], "-o", way[1]};
+    args.insert(args.end(), way.begin() + 2, way.end());
+    args.insert(args.end(), {raw.string(), file.string()});
+    test::qemu_img(args);
+    add("qemu-" + std::to_string(all.size()), content(file));
+  }
+  std::filesystem::remove(raw);
+  return all;
+}
+
+}  // namespace kiln::fuzz
