@@ -24,10 +24,11 @@ struct EncodedBatch final : Encoded {
 
 namespace {
 
-std::vector<std::string> ids_of(const std::vector<PackRecord>& packs) {
+/// A pack that got lost does not keep anybody from publishing: its chunks count as new.
+std::vector<std::string> ids_of_present(const Store& store) {
   std::vector<std::string> ids;
-  ids.reserve(packs.size());
-  for (const PackRecord& pack : packs) ids.push_back(pack.id);
+  for (const PackRecord& pack : store.records.packs())
+    if (fs::exists(store.paths.pack(pack.id))) ids.push_back(pack.id);
   return ids;
 }
 
@@ -48,7 +49,7 @@ Publication::Publication(std::shared_ptr<Store> store, ImageDraft draft)
       staged_pack_(store_->paths.staging() / (id_ + ".pack")),
       staged_manifest_(store_->paths.staging() / (id_ + ".manifest")),
       here_({}),
-      here_ids_(ids_of(store_->records.packs())),
+      here_ids_(ids_of_present(*store_)),
       manifest_(std::make_unique<ManifestSink>(staged_manifest_, draft_.virtual_size)) {
   File::create(note_);
   here_ = ChunkIndex(store_->open_packs(here_ids_));
@@ -182,6 +183,7 @@ void Publication::finish() {
   std::error_code ignored;
   // Somebody may have published the same content meanwhile; then nothing of ours is needed.
   if (store_->records.has_disk(image_.content)) {
+    store_->require_packs(store_->records.packs_of(image_.content));
     discard_pack();
     fs::remove(staged_manifest_, ignored);
   } else {

@@ -147,10 +147,7 @@ std::vector<RecordedImage> Records::Database::select(const std::string& where,
 Records::Records(const std::filesystem::path& file) : db_(std::make_unique<Database>()) {
   db_->file = file.string();
   db_->run([&](soci::session& sql) {
-    if (db_->file.find_first_of("\"' ") != std::string::npos)
-      sql.open(soci::sqlite3, "db=\"" + db_->file + "\" timeout=30");
-    else
-      sql.open(soci::sqlite3, "db=" + db_->file + " timeout=30");
+    sql.open(soci::sqlite3, "db=\"" + db_->file + "\" timeout=30");
     sql << "PRAGMA journal_mode = WAL";
     sql << "PRAGMA synchronous = FULL";
     sql << "PRAGMA foreign_keys = ON";
@@ -209,7 +206,9 @@ void insert_disk(soci::session& sql, const NewImage& add, const std::string& cre
 }
 
 void insert_image(soci::session& sql, const Image& image, const std::string& channel) {
-  const std::string facts = nlohmann::json(image.facts).dump(), content = to_hex(image.content);
+  // Facts come from guests and vendors' files, too: what is no UTF-8 is replaced, not refused.
+  const std::string facts = nlohmann::json(image.facts).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  const std::string content = to_hex(image.content);
   const auto stored = static_cast<long long>(image.stored_bytes);
   sql << "INSERT INTO images (id, sequence, name, version, created, stored_bytes, facts)"
          " SELECT :i, COALESCE(MAX(sequence), 0) + 1, :n, :v, :t, :s, :f FROM images",

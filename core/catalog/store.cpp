@@ -48,10 +48,18 @@ Store::Store(fs::path root) : paths(make_folders(std::move(root))), records(open
 }
 
 ChunkIndex::Packs Store::open_packs(const std::vector<std::string>& ids) const {
+  require_packs(ids);
   ChunkIndex::Packs packs;
   packs.reserve(ids.size());
   for (const std::string& id : ids) packs.push_back(std::make_shared<const PackFile>(paths.pack(id)));
   return packs;
+}
+
+void Store::require_packs(const std::vector<std::string>& ids) const {
+  for (const std::string& id : ids)
+    if (!fs::exists(paths.pack(id)))
+      throw Error("the catalog has lost " + paths.pack(id).string(),
+                  "list the images that are harmed, remove them, and publish again: kiln image verify");
 }
 
 Store::Swept Store::sweep() {

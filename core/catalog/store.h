@@ -26,6 +26,9 @@ class Store {
   /// Opens packs by id. Throws Error naming the pack that is not there. Hold keep_files().
   ChunkIndex::Packs open_packs(const std::vector<std::string>& ids) const;
 
+  /// Throws Error when one of them got lost.
+  void require_packs(const std::vector<std::string>& ids) const;
+
   struct Swept {
     bool done = false;  ///< false: somebody publishes, nothing was touched
     std::uint64_t packs = 0, bytes = 0;

@@ -255,6 +255,31 @@ TEST_F(CatalogTest, StatisticsCountSharedChunksOnce) {
   EXPECT_EQ(statistics.stored_bytes, first.image.stored_bytes);
 }
 
+TEST_F(CatalogTest, FactsThatAreNotUtf8AreKeptReadable) {
+  publish(catalog, make_disk(64 * 1024, 1), {"a", "1", "", 0, {{"creator", std::string("w\xff\0n", 4)}}});
+  EXPECT_EQ(catalog.find("a")->facts.at("creator"), std::string("w\xef\xbf\xbd\0n", 6));
+}
+
+TEST_F(CatalogTest, TheFolderMayHaveAnyName) {
+  LocalCatalog odd(folder / "it's a; db=folder timeout=0");
+  publish(odd, make_disk(64 * 1024, 1), {"a", "1", "", 0, {}});
+  EXPECT_TRUE(std::filesystem::exists(odd.folder() / "records.sqlite"));
+}
+
+TEST_F(CatalogTest, ALostPackHarmsOnlyItsImages) {
+  const auto disk = make_disk(MiB, 1);
+  publish(catalog, disk, {"a", "1", "", 0, {}});
+  const auto pack = test::only_file(catalog.folder() / "packs");
+  std::filesystem::remove(pack);
+  EXPECT_NO_THROW(publish(catalog, make_disk(MiB, 2), {"b", "1", "", 0, {}}));
+  const Error error = error_of([&] { publish(catalog, disk, {"c", "1", "", 0, {}}); });
+  EXPECT_EQ(error.what(), "the catalog has lost " + pack.string());
+  EXPECT_EQ(error.hint(), "list the images that are harmed, remove them, and publish again: kiln image verify");
+  catalog.remove("a");
+  const auto again = publish(catalog, disk, {"c", "1", "", 0, {}});
+  EXPECT_TRUE(test::same_content(*catalog.open(again.image), disk));
+}
+
 TEST_F(CatalogTest, ARecordsFileThatIsNoneIsAClearError) {
   const auto other = folder / "other";
   { const LocalCatalog made(other); }

@@ -1,10 +1,8 @@
-// Publishes a disk image file into a catalog, with the pump, and prints what it took as one line of JSON.
-// tests/bench/catalog compares it with qemu-img and sha256sum.
+// bench_catalog_publish CATALOG FILE FORMAT [--known | --below FILE FORMAT]: publishes a disk with the pump, and prints
+// what it took as one line of JSON.
 //
-//     bench_catalog_publish FILE FORMAT CATALOG [--known]
-//
-// FORMAT is raw, or the name of a built format plugin. --known: the disk is the newest image of the catalog, so that
-// its manifest is known before anything is read.
+// --known: the disk is the newest image of the catalog, and its manifest says so. --below: FILE is a qcow2 overlay over
+// another file, which is the newest image of the catalog: as a pipeline publishes a derived disk.
 
 #include <sys/resource.h>
 
@@ -17,7 +15,6 @@
 #include "catalog/local_catalog.h"
 #include "disk/manifest.h"
 #include "disk/pump.h"
-#include "support/disks.h"
 #include "support/plugins.h"
 
 namespace {
@@ -28,17 +25,22 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-int run(const std::string& file, const std::string& format, const std::string& folder, bool known) {
+std::shared_ptr<const kiln::BlockReader> open(const char* file, const char* format,
+                                              std::shared_ptr<const kiln::BlockReader> below = nullptr) {
+  return kiln::test::load_format(format).open(file, std::move(below));
+}
+
+int run(int argc, char** argv) {
   const Clock::time_point start = Clock::now();
-  kiln::LocalCatalog catalog(folder);
-  const std::shared_ptr<const kiln::BlockReader> disk =
-      format == "raw" ? std::make_shared<const kiln::test::RawDisk>(file) : kiln::test::load_format(format).open(file);
+  const std::string mode = argc > 4 ? argv[4] : "";
+  kiln::LocalCatalog catalog(argv[1]);
+  const auto disk = open(argv[2], argv[3], mode == "--below" ? open(argv[5], argv[6]) : nullptr);
   kiln::PassOptions options;
   std::optional<kiln::Manifest> manifest;
-  if (known) {
+  if (!mode.empty()) {
     manifest = catalog.manifest(catalog.show("bench").image);
     options.known = &*manifest;
-    options.known_is_whole = true;
+    options.known_is_whole = mode == "--known";
   }
   const auto sink = catalog.publish({"bench", "", "", disk->size(), {}});
   kiln::BlockSink* sinks[] = {sink.get()};
@@ -63,12 +65,13 @@ int run(const std::string& file, const std::string& format, const std::string& f
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 4) {
-    std::cerr << "usage: bench_catalog_publish FILE FORMAT CATALOG [--known]\n";
+  const std::string mode = argc > 4 ? argv[4] : "";
+  if (argc != 4 && !(argc == 5 && mode == "--known") && !(argc == 7 && mode == "--below")) {
+    std::cerr << "usage: bench_catalog_publish CATALOG FILE FORMAT [--known | --below FILE FORMAT]\n";
     return 2;
   }
   try {
-    return run(argv[1], argv[2], argv[3], argc > 4 && std::string(argv[4]) == "--known");
+    return run(argc, argv);
   } catch (const kiln::Error& error) {
     std::cerr << "error: " << error.what() << "\nhelp: " << error.hint() << '\n';
     return 1;
