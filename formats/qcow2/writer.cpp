@@ -227,7 +227,6 @@ void Writer::finish() {
   const Space::RefcountTable refcounts = space_.finish();
   file_.truncate(space_.end());
   file_.write_at(0, header_bytes(l1_offset, refcounts));
-  file_.sync();
   finished_ = true;
 }
 

@@ -14,6 +14,7 @@ struct Params {
   fs::path file;
   std::string format;
   Table options;
+  bool durable = true;
 };
 
 /// By the name given, or by the file's ending. Throws invalid() when neither tells.
@@ -45,8 +46,8 @@ std::string fact_of(const fs::path& file) {
 /// The format's sink on a pending name: the file appears, or is replaced, when it is complete.
 class WriteSink final : public BlockSink {
  public:
-  WriteSink(const fs::path& file, const Format& format, std::uint64_t size, const Table& options)
-      : pending_(file), sink_(format.create_with(pending_.path(), size, options)) {}
+  WriteSink(const fs::path& file, const Format& format, std::uint64_t size, const Table& options, bool durable)
+      : pending_(file), durable_(durable), sink_(format.create_with(pending_.path(), size, options)) {}
 
   bool knows(const Digest& digest) const override { return sink_->knows(digest); }
   std::unique_ptr<Encoded> encode(std::shared_ptr<const Batch> batch) const override {
@@ -56,21 +57,25 @@ class WriteSink final : public BlockSink {
   void store(Encoded& encoded) override { sink_->store(encoded); }
   void finish() override {
     sink_->finish();
-    pending_.commit(true);
+    pending_.commit(durable_);
   }
 
  private:
   PendingFile pending_;
+  bool durable_;
   std::unique_ptr<BlockSink> sink_;
 };
 
 class Write final : public StageOf<Params, Role::sink, Access::content> {
  public:
   Write()
-      : StageOf({.name = "write", .summary = "Write the disk to a file, in any format that can be written."},
-                {{"file", &Params::file, "The file to write. An existing one is replaced in one step.", required},
-                 {"format", &Params::format, "Its format, such as \"vhd\". Default: by the file's ending."},
-                 {"options", &Params::options, "The format's own options: see kiln plugin info FORMAT."}}) {}
+      : StageOf(
+            {.name = "write", .summary = "Write the disk to a file, in any format that can be written."},
+            {{"file", &Params::file, "The file to write. An existing one is replaced in one step.", required},
+             {"format", &Params::format, "Its format, such as \"vhd\". Default: by the file's ending."},
+             {"options", &Params::options, "The format's own options: see kiln plugin info FORMAT."},
+             {"durable", &Params::durable,
+              "Wait until the file would survive a power cut. Without it the host writes it back when it likes."}}) {}
 
  protected:
   void check(const Params& p, Check& c) const override {
@@ -98,7 +103,7 @@ class Write final : public StageOf<Params, Role::sink, Access::content> {
       fs::create_directories(p.file.parent_path(), error);
       if (error) throw system_error("cannot create " + p.file.parent_path().string(), error.value());
     }
-    ctx.consume(std::make_unique<WriteSink>(p.file, format, ctx.disk_size(), options),
+    ctx.consume(std::make_unique<WriteSink>(p.file, format, ctx.disk_size(), options, p.durable),
                 [&ctx, file = p.file, name = format.about().name](const PassResult&) {
                   struct stat st {};
                   ::stat(file.c_str(), &st);

@@ -75,7 +75,8 @@ class KILN_API BlockSink {
   virtual void append(Encoded&) = 0;
   /// [all cores, any order, after append] Write to the place decided. Default: nothing.
   virtual void store(Encoded&) {}
-  /// [the caller's thread, once, after all batches] Headers, tables, fsync. After it the content is there.
+  /// [the caller's thread, once, after all batches] Headers and tables. After it the content is there. Whether a file
+  /// must survive a power cut is not the format's to say: who seals or renames it does the fsync.
   virtual void finish() = 0;
 };
 
