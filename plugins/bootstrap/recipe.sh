@@ -123,12 +123,13 @@ bios_at=2048
 esp_at=4096
 esp_sectors=131072
 root_at=$((esp_at + esp_sectors))
+root_sectors=$((KILN_SIZE / sector - root_at - 2048)) # the second GPT takes the last 33
 truncate -s "$KILN_SIZE" "$disk"
 sfdisk -q "$disk" <<END
 label: gpt
 start=$bios_at, size=2048, name=bios, type=21686148-6449-6E6F-744E-656564454649
 start=$esp_at, size=$esp_sectors, name=esp, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B
-start=$root_at, name=root, type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709
+start=$root_at, size=$root_sectors, name=root, type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709
 END
 
 truncate -s $((esp_sectors * sector)) "$work/esp"
@@ -150,10 +151,10 @@ mkdir "$work/view"
 trap 'umount "$work/view/tmp" "$work/view" 2>/dev/null || true' EXIT
 mount --bind "$root" "$work/view"
 mount -t tmpfs -o mode=1777 tmpfs "$work/view/tmp"
-# Features that GRUB 2.06 does not know are off, whatever this host's defaults are. 33 sectors: the second GPT.
+# Features that GRUB 2.06 does not know are off, whatever this host's defaults are.
 mke2fs -q -F -t ext4 -L root -U "$fs_uuid" -O ^metadata_csum_seed,^orphan_file \
   -E offset=$((root_at * sector)),assume_storage_prezeroed=1 -d "$work/view" \
-  "$disk" $(((KILN_SIZE / sector - root_at - 33) / 8 * 4))k
+  "$disk" $((root_sectors / 2))k
 umount "$work/view/tmp" "$work/view"
 trap - EXIT
 
