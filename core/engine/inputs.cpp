@@ -29,8 +29,7 @@ std::int64_t to_ns(const timespec& t) {
 }
 
 std::string identity(const struct stat& st) {
-  return fmt::format("{}:{}:{}:{}:{}", st.st_dev, st.st_ino, st.st_size, to_ns(st.st_mtim),
-                     to_ns(st.st_ctim));
+  return fmt::format("{}:{}:{}:{}:{}", st.st_dev, st.st_ino, st.st_size, to_ns(st.st_mtim), to_ns(st.st_ctim));
 }
 
 /// A file that was written a moment ago may be written again within the same tick of its time stamps.
