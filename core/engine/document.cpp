@@ -151,11 +151,14 @@ void Document::problem(Place place, std::string what, std::string hint) {
   problems.push_back(std::move(d));
 }
 
-Document read_document(const std::filesystem::path& file) {
+Document read_document(const std::filesystem::path& file, const std::filesystem::path& cwd) {
   Document document{.file = file.string(), .name = file.stem().string()};
   std::string text;
+  std::error_code missing;
   try {
-    text = read_text(file, 1u << 20);
+    if (!std::filesystem::exists(cwd / file, missing))
+      throw invalid("there is no pipeline file " + file.string(), "give the path of a file, such as web.toml");
+    text = read_text(cwd / file, 1u << 20);
   } catch (const Error& error) {
     document.file.clear();
     document.problem({}, error.what(), error.hint().empty() ? "give the path of a pipeline file" : error.hint());

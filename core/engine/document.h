@@ -43,8 +43,9 @@ struct Document {
   void problem(Place, std::string what, std::string hint = {});
 };
 
-/// Reads and parses. Everything wrong is in `problems`: a file that is missing, a syntax error, a table that has no
-/// business here, a number with a decimal point.
-Document read_document(const std::filesystem::path& file);
+/// Reads and parses `file`, which is shown as it is given and opened relative to `cwd`. Everything wrong is in
+/// `problems`: a file that is missing, a syntax error, a table that has no business here, a number with a decimal
+/// point.
+Document read_document(const std::filesystem::path& file, const std::filesystem::path& cwd);
 
 }  // namespace kiln::engine

@@ -246,7 +246,7 @@ void Loader::check(const Step& step, const RawStage& raw) {
 }  // namespace
 
 Loaded load_pipeline(const fs::path& file, const Registry& registry, const Settings& set, const fs::path& cwd) {
-  Document document = read_document(file);
+  Document document = read_document(file, cwd);
   const fs::path folder = (cwd / file).parent_path();
   if (document.lines.empty() && !document.problems.empty())  // it could not be read at all
     return {.pipeline = {.name = document.name, .file = file, .steps = {}}, .problems = std::move(document.problems)};

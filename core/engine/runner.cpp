@@ -104,6 +104,7 @@ class Runner {
 
   void cached(std::size_t i) {
     const Record& record = *links_[i].record;
+    if (steps()[i].stage->role() == Role::sink) run_.facts["key"] = links_[i].below;
     for (const auto& [name, value] : record.facts) run_.facts.insert_or_assign(name, value);
     ++result_.cached;
     if (!links_[i].last || links_[i].last->key != record.key || links_[i].last->parts != links_[i].key.parts)
@@ -221,7 +222,7 @@ class Runner {
       cached(i);
       return i + 1;
     }
-    bench_.start_overlay(links_[i].below, links_[i].key.hex);
+    run_.as(steps()[i], [&] { bench_.start_overlay(links_[i].below, links_[i].key.hex); });
     for (;; ++i) {
       const bool last = i + 1 == steps().size() || steps()[i + 1].stage->role() != Role::change;
       change(i, last);

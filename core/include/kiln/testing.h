@@ -55,7 +55,7 @@ class MemoryDisk final : public BlockReader {
 };
 
 /// A guest that is a map of files. Folders exist when a file is below them or when they were made.
-class FakeGuest final : public Guest {
+class FakeGuest : public Guest {
  public:
   std::map<std::string, std::string> files;
   std::map<std::string, std::string> links;  ///< path to target
