@@ -18,7 +18,7 @@ using soci::use;
 
 // SQLite's result codes (sqlite.org/rescode.html). SOCI 4.0.3 gives no category for them, and its header hides
 // sqlite3.h in a namespace.
-constexpr int busy = 5, locked = 6, io_error = 10, corrupt = 11, full = 13, constraint = 19, not_a_database = 26;
+constexpr int busy = 5, locked = 6, io_error = 10, corrupt = 11, full = 13, not_a_database = 26;
 
 Error translate(const soci::soci_error& error, int code, const std::string& file) {
   const std::vector<std::string> evidence{file + ": " + error.get_error_message()};

@@ -75,7 +75,7 @@ TEST_F(CatalogTest, AChangedDiskAddsOnlyItsChange) {
 TEST_F(CatalogTest, AChunkThatIsTwiceInADiskIsStoredOnce) {
   std::vector<std::byte> bytes(4 * MiB);
   test::fill(std::span(bytes).first(MiB), test::Piece::Kind::random, 1);
-  for (std::size_t copy = 1; copy < 4; ++copy) std::copy_n(bytes.begin(), MiB, bytes.begin() + copy * MiB);
+  for (std::size_t copy = 1; copy < 4; ++copy) std::copy_n(bytes.begin(), MiB, bytes.data() + copy * MiB);
   std::copy_n(bytes.begin(), chunk_size, bytes.begin() + chunk_size);  // twice in one batch
   const test::MemoryDisk disk(std::move(bytes));
   const auto published = publish(catalog, disk, {"a", "1", "", 0, {}});
