@@ -191,7 +191,13 @@ void Writer::write_kept() {
 }
 
 void Writer::store(Encoded& encoded) {
-  for (const Plan::Piece& piece : static_cast<Plan&>(encoded).pieces) file_.write_at(piece.host, piece.bytes);
+  std::uint64_t from = UINT64_MAX, to = 0;
+  for (const Plan::Piece& piece : static_cast<Plan&>(encoded).pieces) {
+    file_.write_at(piece.host, piece.bytes);
+    from = std::min(from, piece.host);
+    to = std::max(to, piece.host + piece.bytes.size());
+  }
+  if (from < to) file_.start_writeback(from, to - from);  // then finish() waits less
 }
 
 std::uint64_t Writer::packed_entry(std::uint64_t host, std::uint64_t length) const {

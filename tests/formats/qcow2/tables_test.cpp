@@ -142,6 +142,17 @@ TEST_F(Qcow2Tables, ManyPlacesMayShareOneCompressedCluster) {  // what to make o
   EXPECT_EQ(format_.inspect(file_).details.at("compressed").substr(0, 7), "4.0 MiB");
 }
 
+TEST_F(Qcow2Tables, TheSizeNeedNotBeWholeSectors) {
+  for (const bool compress : {false, true}) {
+    make("compat=1.1", compress);
+    std::filesystem::resize_file(raw_, MiB - 777);
+    put<std::uint64_t>(24, MiB - 777);
+    expect_equal();
+    EXPECT_EQ(format_.inspect(file_).virtual_size, MiB - 777);
+    std::filesystem::resize_file(raw_, 4 * MiB);
+  }
+}
+
 TEST_F(Qcow2Tables, InternalSnapshotsAreIgnored) {
   make();
   test::qemu_img({"snapshot", "-c", "before", file_.string()});
