@@ -230,6 +230,15 @@ std::string lstat(const Appliance& a, const Words& w) {
   return all;
 }
 
+/// "block-size blocks free-blocks" of the file system that holds a path.
+std::string statvfs(const Appliance& a, const Words& w) {
+  struct guestfs_statvfs* found = guestfs_statvfs(a.handle(), w[1].c_str());
+  if (found == nullptr) a.fail(what(w));
+  std::string all = fmt::format("{} {} {}", found->frsize, found->blocks, found->bfree);
+  guestfs_free_statvfs(found);
+  return all;
+}
+
 /// Unlike Guest::chown(), the owner of a link itself.
 std::string lchown(const Appliance& a, const Words& w) {
   a.check(guestfs_lchown(a.handle(), integer<int>(w[1]), integer<int>(w[2]), w[3].c_str()), what(w));
@@ -323,6 +332,7 @@ const Table& mounted() {
       {"lchown", {3, 3, "lchown UID GID PATH", lchown}},
       {"du", {1, 1, "du PATH", usage}},
       {"find", {1, 1, "find FOLDER", find}},
+      {"statvfs", {1, 1, "statvfs PATH", statvfs}},
       {"fstrim", {1, 1, "fstrim MOUNT-POINT", trim}},
       {"zero-free-space", strings1(guestfs_zero_free_space, "zero-free-space FOLDER")},
       {"cp-a", strings2(guestfs_cp_a, "cp-a FROM TO")},

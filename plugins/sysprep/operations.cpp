@@ -94,17 +94,30 @@ void forget_cloud_init(Guest& g, Tally& tally) {
     if (g.exists(path)) remove_counted(g, path, tally);
 }
 
-// ext4 keeps room next to files that were just written, and trims no reserved block: mounting anew lets go of it.
+/// The smallest run that the appliance's disk trims. A file system of smaller blocks has shorter runs of free space.
+constexpr std::uint64_t trim_granularity = 4096;
+
+std::uint64_t block_size(Guest& g, const std::string& point) {
+  std::uint64_t size = 0;
+  std::istringstream(g.call({"statvfs", point})) >> size;
+  return size;
+}
+
 void zero_free_space(Guest& g, Tally&) {
+  // ext4 keeps room next to files that were just written, and trims no reserved block: mounting anew lets go of it.
   g.call({"umount-all"});
   std::istringstream mounted(g.call({"mountpoints"}));
   for (std::string point, device; mounted >> point >> device;) {
+    bool trimmed = false;
     try {
-      g.call({"fstrim", point});
+      if (block_size(g, point) >= trim_granularity) {
+        g.call({"fstrim", point});
+        trimmed = true;
+      }
     } catch (const Error& error) {
       if (error.failure() == Failure::cancelled) throw;
-      g.call({"zero-free-space", point});  // slower, and works where trimming does not
     }
+    if (!trimmed) g.call({"zero-free-space", point});  // fills it with a file of zeros: slower, but works everywhere
   }
 }
 
@@ -137,25 +150,16 @@ void empty_counted(Guest& g, const std::string& folder, Tally& tally) {
   }
 }
 
-const std::vector<Operation>& operations() {
-  static const std::vector<Operation> all{
+namespace {
+
+/// What tells this machine from others.
+std::vector<Operation> identities() {
+  return {
       {.name = "machine-id", .summary = "the machine's identity, new at each first boot", .act = forget_machine_id},
       {.name = "ssh-host-keys", .summary = "SSH host keys; a unit makes new ones at boot", .act = renew_host_keys},
       {.name = "cloud-init",
        .summary = "state of cloud-init, so that it runs as for a new machine",
        .act = forget_cloud_init},
-      {.name = "logs",
-       .summary = "logs: files become empty, rotated ones and journals go",
-       .remove = {"/var/log/journal/*", "/var/log/installer", "/var/log/anaconda", "/root/install.log*",
-                  "/root/anaconda-ks.cfg", "/root/original-ks.cfg"},
-       .empty = {"/var/log"}},
-      {.name = "shell-history",
-       .summary = "what was typed into shells and other prompts",
-       .remove = {"/root/.*history", "/home/*/.*history", "/root/.*_hist", "/home/*/.*_hist", "/root/.lesshst",
-                  "/home/*/.lesshst", "/root/.viminfo", "/home/*/.viminfo"}},
-      {.name = "ssh-known-hosts",
-       .summary = "machines that users connected to",
-       .remove = {"/root/.ssh/known_hosts*", "/home/*/.ssh/known_hosts*"}},
       {.name = "dhcp",
        .summary = "DHCP leases and identifiers",
        .remove = {"/var/lib/dhcp/*", "/var/lib/dhclient/*", "/var/lib/dhcpcd/*.lease*", "/var/lib/dhcpcd/duid",
@@ -169,11 +173,24 @@ const std::vector<Operation>& operations() {
       {.name = "udev-net",
        .summary = "names bound to this machine's network cards",
        .remove = {"/etc/udev/rules.d/70-persistent-net.rules", "/dev/.udev/rules.d/70-persistent-net.rules"}},
-      {.name = "package-cache",
-       .summary = "downloaded packages and lists of packages",
-       .remove = {"/var/cache/apt/archives/*.deb", "/var/cache/apt/archives/partial/*", "/var/cache/apt/*.bin",
-                  "/var/lib/apt/lists/*", "/var/cache/dnf/*", "/var/cache/libdnf5/*", "/var/cache/yum/*",
-                  "/var/cache/zypp/*", "/var/cache/pacman/pkg/*", "/var/cache/apk/*", "/var/cache/PackageKit/*"}},
+  };
+}
+
+/// What its use has left behind.
+std::vector<Operation> traces() {
+  return {
+      {.name = "logs",
+       .summary = "logs: files become empty, rotated ones and journals go",
+       .remove = {"/var/log/journal/*", "/var/log/installer", "/var/log/anaconda", "/root/install.log*",
+                  "/root/anaconda-ks.cfg", "/root/original-ks.cfg"},
+       .empty = {"/var/log"}},
+      {.name = "shell-history",
+       .summary = "what was typed into shells and other prompts",
+       .remove = {"/root/.*history", "/home/*/.*history", "/root/.*_hist", "/home/*/.*_hist", "/root/.lesshst",
+                  "/home/*/.lesshst", "/root/.viminfo", "/home/*/.viminfo"}},
+      {.name = "ssh-known-hosts",
+       .summary = "machines that users connected to",
+       .remove = {"/root/.ssh/known_hosts*", "/home/*/.ssh/known_hosts*"}},
       {.name = "account-backups",
        .summary = "copies of account files, with hashes of passwords that were changed",
        .remove = {"/etc/passwd-", "/etc/shadow-", "/etc/group-", "/etc/gshadow-", "/etc/subuid-", "/etc/subgid-"}},
@@ -182,6 +199,17 @@ const std::vector<Operation>& operations() {
        .summary = "core files and crash reports",
        .remove = {"/var/crash/*", "/var/lib/systemd/coredump/*", "/var/lib/apport/coredump/*", "/var/spool/abrt/*",
                   "/var/tmp/abrt/*"}},
+  };
+}
+
+/// What takes room, and what deleted files left in free space. Last, because the others delete, too.
+std::vector<Operation> leftovers() {
+  return {
+      {.name = "package-cache",
+       .summary = "downloaded packages and lists of packages",
+       .remove = {"/var/cache/apt/archives/*.deb", "/var/cache/apt/archives/partial/*", "/var/cache/apt/*.bin",
+                  "/var/lib/apt/lists/*", "/var/cache/dnf/*", "/var/cache/libdnf5/*", "/var/cache/yum/*",
+                  "/var/cache/zypp/*", "/var/cache/pacman/pkg/*", "/var/cache/apk/*", "/var/cache/PackageKit/*"}},
       {.name = "tmp-files",
        .summary = "temporary files",
        .remove = {"/tmp/*", "/tmp/.[!.]*", "/var/tmp/*", "/var/tmp/.[!.]*"}},
@@ -189,6 +217,16 @@ const std::vector<Operation>& operations() {
        .summary = "free space reads as zeros: what was deleted, now or earlier, is gone",
        .act = zero_free_space},
   };
+}
+
+}  // namespace
+
+const std::vector<Operation>& operations() {
+  static const std::vector<Operation> all = [] {
+    std::vector<Operation> list = identities();
+    for (const auto& more : {traces(), leftovers()}) list.insert(list.end(), more.begin(), more.end());
+    return list;
+  }();
   return all;
 }
 

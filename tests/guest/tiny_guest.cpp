@@ -47,7 +47,7 @@ void make_tiny_root(const std::filesystem::path& root) {
 }
 
 void make_tiny_disk(const std::filesystem::path& qcow2, const std::filesystem::path& root, std::uint64_t size,
-                    Layout layout) {
+                    Layout layout, unsigned block_size) {
   const std::filesystem::path raw = qcow2.string() + ".raw";
   put(raw, "");
   std::filesystem::resize_file(raw, size);
@@ -60,8 +60,8 @@ void make_tiny_disk(const std::filesystem::path& qcow2, const std::filesystem::p
     must({"sh", "-c", "exec sfdisk --quiet \"$0\" <\"$1\"", raw.string(), script.string()});
     std::filesystem::remove(script);
   }
-  must({"mke2fs", "-q", "-F", "-t", "ext4", "-d", root.string(), "-E",
-        "root_owner=0:0,offset=" + std::to_string(offset), raw.string(), std::to_string(room / 1024) + "k"});
+  must({"mke2fs", "-q", "-F", "-t", "ext4", "-b", std::to_string(block_size), "-d", root.string(), "-E",
+        "root_owner=0:0,offset=" + std::to_string(offset), raw.string(), std::to_string(room / block_size)});
   qemu_from_raw(raw, qcow2, "qcow2");
   std::filesystem::remove(raw);
 }

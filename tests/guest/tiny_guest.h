@@ -17,7 +17,7 @@ inline constexpr std::uint64_t tiny_offset = 1u << 20;
 
 /// A qcow2 of `size` bytes whose only file system (ext4, made of `root`) takes all the room. fstab is not touched.
 void make_tiny_disk(const std::filesystem::path& qcow2, const std::filesystem::path& root, std::uint64_t size,
-                    Layout layout = Layout::gpt);
+                    Layout layout = Layout::gpt, unsigned block_size = 4096);
 
 /// An empty overlay on a qcow2.
 void make_overlay(const std::filesystem::path& qcow2, const std::filesystem::path& below);

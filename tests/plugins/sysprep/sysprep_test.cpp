@@ -119,5 +119,21 @@ TEST(Sysprep, LeavesNoTraceOfTheMachine) {
   EXPECT_EQ(count(dir / "a.qcow2", "KEEP"), keep);
 }
 
+TEST(Sysprep, LeavesNoTraceInBlocksTooSmallToTrim) {
+  const test::TempDir dir;
+  plant(dir);
+  for (int i = 0; i < 50; ++i) {
+    write_text(dir / ("root/tmp/small" + std::to_string(i)), "SMALL-SECRET");
+    write_text(dir / ("root/srv/data" + std::to_string(i)), "KEEP");
+  }
+  test::make_tiny_disk(dir / "base.qcow2", dir / "root", 48u << 20, test::Layout::whole_disk, 1024);
+  test::make_overlay(dir / "a.qcow2", dir / "base.qcow2");
+  ASSERT_EQ(count(dir / "a.qcow2", "SMALL-SECRET"), 50u);
+  test::StageContext context(dir / "a.qcow2", dir.path());
+  context.run(test::load_stage("sysprep"), {{"operations", test::texts({"tmp-files", "free-space"})}});
+  context.close();
+  EXPECT_EQ(count(dir / "a.qcow2", "SMALL-SECRET"), 0u);
+}
+
 }  // namespace
 }  // namespace kiln
