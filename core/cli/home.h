@@ -1,0 +1,28 @@
+#pragma once
+// The folder that kiln keeps everything in, and what lies where in it.
+
+#include <filesystem>
+
+namespace kiln::cli {
+
+/// Immutable. Making one creates nothing; create() does, readable by nobody else: images hold other people's secrets.
+class Home {
+ public:
+  explicit Home(std::filesystem::path root) : root_(std::move(root)) {}
+  /// $KILN_HOME, else $XDG_DATA_HOME/kiln, else ~/.local/share/kiln. Always absolute.
+  static Home of_environment();
+
+  /// Makes the folder, mode 0700, when it is not there. Throws Error when it cannot be, or belongs to somebody else.
+  void create() const;
+
+  const std::filesystem::path& root() const { return root_; }
+  std::filesystem::path catalog() const { return root_ / "catalog"; }
+  std::filesystem::path instances() const { return root_ / "instances"; }
+  std::filesystem::path bases() const { return root_ / "bases"; }    ///< images as files, for overlays to stand on
+  std::filesystem::path layers() const { return root_ / "layers"; }  ///< sealed results of stages
+
+ private:
+  std::filesystem::path root_;
+};
+
+}  // namespace kiln::cli

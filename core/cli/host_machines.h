@@ -1,0 +1,71 @@
+#pragma once
+// kiln::Machines of this host: what the boot and launch stages, and the verb launch, start machines with.
+
+#include <filesystem>
+#include <functional>
+#include <stop_token>
+
+#include <kiln/machine.h>
+
+#include "catalog/local_catalog.h"
+#include "cli/home.h"
+#include "machine/accelerator.h"
+#include "machine/instances.h"
+
+namespace kiln::cli {
+
+/// Images as files that overlays stand on: $KILN_HOME/bases/<content digest>.qcow2, read-only, made once for all images
+/// of that content.
+class Bases {
+ public:
+  Bases(const Home& home, const LocalCatalog& catalog, const Format& format)
+      : home_(home), catalog_(catalog), format_(format) {}
+
+  using Told = std::function<void(std::uint64_t done, std::uint64_t total)>;
+  /// The image's base. Made at disk speed when it is not there; a sealed layer that holds exactly the content, alone in
+  /// its file, is taken instead of a copy (a hard link, so that clearing the cache does no harm).
+  std::filesystem::path prepare(const Image&, std::stop_token, const Told& progress = {}) const;
+  /// Removes the base of a content, when there is one. Returns its bytes.
+  std::uint64_t forget(const Digest& content) const;
+
+ private:
+  std::filesystem::path file_of(const Digest& content) const;
+  bool link_layer(const Image&, const std::filesystem::path& target) const;
+
+  const Home& home_;
+  const LocalCatalog& catalog_;
+  const Format& format_;
+};
+
+/// Borrows all it is made of. One thread.
+class HostMachines final : public Machines {
+ public:
+  HostMachines(const Home& home, LocalCatalog& catalog, const Format& format, std::function<Accelerator()> accelerator,
+               std::stop_token stop)
+      : home_(home),
+        catalog_(catalog),
+        bases_(home, catalog, format),
+        instances_(home.root()),
+        accelerator_(std::move(accelerator)),
+        stop_(std::move(stop)) {}
+
+  BootReport boot(const BootSpec&) override;
+  Launched launch(const LaunchSpec& spec) override { return launch(spec, {}); }
+  Launched launch(const LaunchSpec&, const Bases::Told& progress);
+
+  /// Removes an image that no instance uses, and its base. Throws refused() that names the instances otherwise.
+  Removal remove_image(const std::string& reference);
+
+ private:
+  const Home& home_;
+  LocalCatalog& catalog_;
+  Bases bases_;
+  Instances instances_;
+  std::function<Accelerator()> accelerator_;  ///< asked when a machine is started, not before
+  std::stop_token stop_;
+};
+
+/// What an image starts with: UEFI when its facts name nothing else.
+Firmware firmware_of(const Image&);
+
+}  // namespace kiln::cli

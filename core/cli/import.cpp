@@ -1,0 +1,26 @@
+// kiln import: the pipeline import → publish, made from the command line.
+#include <fmt/format.h>
+
+#include "cli/pipelines.h"
+
+namespace kiln::cli {
+
+int run_import(Call& call) {
+  if (!call.args.has("name")) throw invalid("kiln import: --name is missing", "kiln import FILE --name NAME");
+  Table import{{"file", Value{call.args.text("FILE")}}};
+  if (call.args.has("format")) import["format"] = Value{call.args.text("format")};
+  if (call.args.has("sha256")) import["sha256"] = Value{call.args.text("sha256")};
+  Table publish{{"image", Value{call.args.text("name")}}};
+  if (call.args.has("version")) publish["version"] = Value{call.args.text("version")};
+
+  const auto result = run_short(call, "import", {{"import", import}, {"publish", publish}});
+  if (!result) return static_cast<int>(Failure::invalid);
+  const auto reference = result->facts.find("image.reference");
+  if (call.out.json() || reference == result->facts.end()) return 0;
+  const Image image = call.services.catalog().show(reference->second).image;
+  call.out.line(fmt::format("{}  {}, {} stored  sha256:{}", printable(reference->second),
+                            format_bytes(image.virtual_size), format_bytes(image.stored_bytes), to_hex(image.content)));
+  return 0;
+}
+
+}  // namespace kiln::cli

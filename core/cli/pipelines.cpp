@@ -1,0 +1,82 @@
+#include "cli/pipelines.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "cli/console_observer.h"
+#include "cli/errors.h"
+#include "cli/json_observer.h"
+
+namespace kiln::cli {
+
+namespace {
+
+/// "tcg (kvm failed its self-test, kiln doctor)"
+std::string note(const Accelerator& accelerator, bool chosen) {
+  if (accelerator.reason.empty()) return accelerator.name;
+  return fmt::format("{} ({}{})", accelerator.name, accelerator.reason, chosen ? "" : ", kiln doctor");
+}
+
+/// Whether it is of interest what machines and appliances run on: then the probe is worth its time.
+bool starts_machines(const engine::Pipeline& pipeline) {
+  return std::any_of(pipeline.steps.begin(), pipeline.steps.end(), [](const engine::Step& step) {
+    return step.stage->role() == Role::change ||
+           (step.stage->role() == Role::sink && step.stage->access() == Access::file);
+  });
+}
+
+}  // namespace
+
+engine::Loaded load(Call& call) {
+  engine::Settings settings;
+  for (auto& [name, value] : call.args.pairs("set")) settings[name] = value;
+  return engine::load_pipeline(call.services.pipeline_file(call.args.text("FILE")), call.services.registry(), settings);
+}
+
+int report(const std::vector<engine::Diagnostic>& problems, Output& out) {
+  int exit_code = static_cast<int>(Failure::invalid);
+  if (problems.size() == 1) exit_code = static_cast<int>(problems.front().failure);
+  if (out.json()) {
+    const std::string what = problems.size() == 1 ? problems.front().what : fmt::format("{} problems", problems.size());
+    const std::string hint = problems.size() == 1 ? problems.front().hint : "";
+    Json answer{{"error", {{"what", what}, {"evidence", Json::array()}, {"help", hint}, {"exit", exit_code}}}};
+    answer["error"]["problems"] = Json::parse(engine::render_json(problems));
+    out.object(answer);
+  } else {
+    std::fputs(engine::render(problems).c_str(), stderr);
+  }
+  return exit_code;
+}
+
+engine::RunResult run_observed(Call& call, const engine::Pipeline& pipeline, bool header,
+                               const std::vector<std::string>& again) {
+  const engine::RunOptions options{.again = again, .stop = call.stop};
+  if (call.out.json()) {
+    JsonObserver observer(call.out);
+    return engine::run(pipeline, call.services.engine(), observer, options);
+  }
+  RunHeader first{.shown = header};
+  for (const engine::Step& step : pipeline.steps) first.stages.push_back(step.use);
+  if (header && starts_machines(pipeline))
+    first.accelerator = [&] { return note(call.services.accelerator(), call.args.has("accel")); };
+  ConsoleObserver observer(stderr, STDERR_FILENO, std::move(first));
+  return engine::run(pipeline, call.services.engine(), observer, options);
+}
+
+std::optional<engine::RunResult> run_short(Call& call, const std::string& name,
+                                           const std::vector<engine::StageCall>& stages,
+                                           const std::vector<std::string>& again) {
+  const engine::Loaded loaded = engine::make_pipeline(name, stages, call.services.registry());
+  if (!loaded.ok()) {
+    report(loaded.problems, call.out);
+    return std::nullopt;
+  }
+  return run_observed(call, loaded.pipeline, false, again);
+}
+
+}  // namespace kiln::cli

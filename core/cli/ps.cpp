@@ -1,0 +1,57 @@
+// kiln ps: the instances and how they are.
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "cli/output.h"
+#include "cli/services.h"
+#include "cli/verbs.h"
+
+namespace kiln::cli {
+namespace {
+
+Json to_json(const Instance& instance) {
+  Json ports = Json::array();
+  for (const PortForward& port : instance.ports) ports.push_back({{"host", port.host}, {"guest", port.guest}});
+  const bool running = instance.state == Instance::State::running;
+  return {{"name", instance.name},
+          {"state", to_text(instance.state)},
+          {"image", instance.image},
+          {"image_id", instance.image_id},
+          {"created", instance.created},
+          {"accelerator", instance.accelerator},
+          {"firmware", instance.firmware == Firmware::uefi ? "uefi" : "bios"},
+          {"memory", instance.memory.count},
+          {"cpus", instance.cpus},
+          {"ports", ports},
+          {"pid", running ? Json(instance.process.pid) : Json(nullptr)},
+          {"folder", instance.folder.string()}};
+}
+
+}  // namespace
+
+int run_ps(Call& call) {
+  const std::vector<Instance> instances = call.services.instances().list();
+  if (call.out.json()) {
+    Json all = Json::array();
+    for (const Instance& instance : instances) all.push_back(to_json(instance));
+    call.out.object({{"instances", all}});
+    return 0;
+  }
+  if (instances.empty()) {
+    call.out.line("no instances; start one with: kiln launch IMAGE");
+    return 0;
+  }
+  TextTable table{{"NAME", "STATE", "IMAGE", ">MEMORY", ">CPUS", "PORTS", ">AGE"}};
+  for (const Instance& instance : instances) {
+    std::string ports;
+    for (const PortForward& port : instance.ports)
+      ports += fmt::format("{}{}:{}", ports.empty() ? "" : ",", port.host, port.guest);
+    table.rows.push_back({instance.name, std::string(to_text(instance.state)), instance.image,
+                          format_bytes(instance.memory.count), std::to_string(instance.cpus), ports,
+                          age_of(instance.created)});
+  }
+  call.out.table(table);
+  return 0;
+}
+
+}  // namespace kiln::cli

@@ -1,0 +1,96 @@
+#include "cli/services.h"
+
+#include <algorithm>
+#include <optional>
+
+#include <fmt/format.h>
+
+namespace kiln::cli {
+
+struct Services::State {
+  std::vector<std::filesystem::path> plugin_dirs;
+  std::filesystem::path program;
+  std::string wanted_accelerator;
+  std::stop_token stop;
+  std::optional<Accelerator> accelerator;
+  std::unique_ptr<engine::Registry> registry;
+  std::unique_ptr<LocalCatalog> catalog;
+  std::unique_ptr<HostMachines> machines;
+  std::unique_ptr<engine::Services> engine;
+};
+
+Services::Services(const Args& args, std::filesystem::path program, std::stop_token stop)
+    : home_(Home::of_environment()), state_(std::make_unique<State>()) {
+  for (const std::string& dir : args.all("plugin-dir")) state_->plugin_dirs.push_back(std::filesystem::absolute(dir));
+  state_->program = std::move(program);
+  state_->wanted_accelerator = args.text("accel");
+  state_->stop = std::move(stop);
+}
+
+Services::~Services() = default;
+
+const engine::Registry& Services::registry() {
+  if (!state_->registry)
+    state_->registry = std::make_unique<engine::Registry>(engine::plugin_folders(state_->plugin_dirs, state_->program));
+  return *state_->registry;
+}
+
+LocalCatalog& Services::catalog() {
+  if (!state_->catalog) {
+    home_.create();
+    state_->catalog = std::make_unique<LocalCatalog>(home_.catalog());
+  }
+  return *state_->catalog;
+}
+
+HostMachines& Services::machines() {
+  if (!state_->machines)
+    state_->machines = std::make_unique<HostMachines>(
+        home_, catalog(), registry().get("qcow2"), [this] { return accelerator(); }, state_->stop);
+  return *state_->machines;
+}
+
+const engine::Services& Services::engine() {
+  if (!state_->engine) {
+    // The probe waits until an appliance is really started.
+    const auto start = [this](const engine::ApplianceStart& what) {
+      return engine::guestfs_appliance(accelerator().name != "kvm")(what);
+    };
+    state_->engine = std::make_unique<engine::Services>(engine::Services{.registry = registry(),
+                                                                         .catalog = catalog(),
+                                                                         .machines = machines(),
+                                                                         .start_appliance = start,
+                                                                         .home = home_.root(),
+                                                                         .layer_format = registry().get("qcow2")});
+  }
+  return *state_->engine;
+}
+
+const Accelerator& Services::accelerator() {
+  if (!state_->accelerator) {
+    home_.create();
+    state_->accelerator = choose_accelerator(state_->wanted_accelerator, home_.root(), state_->stop);
+  }
+  return *state_->accelerator;
+}
+
+std::filesystem::path Services::pipeline_file(const std::string& given) const {
+  std::error_code ignored;
+  const bool is_name = given.find('/') == std::string::npos && !given.ends_with(".toml") && !given.empty();
+  if (!is_name || std::filesystem::exists(given, ignored)) return given;
+  // <prefix>/bin/kiln and <prefix>/share/kiln/pipelines
+  const std::filesystem::path folder = state_->program.parent_path().parent_path() / "share/kiln/pipelines";
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored))
+    if (entry.path().extension() == ".toml") names.push_back(entry.path().stem());
+  if (std::find(names.begin(), names.end(), given) != names.end()) return folder / (given + ".toml");
+  std::sort(names.begin(), names.end());
+  std::string known;
+  for (const std::string& name : names) known += (known.empty() ? "" : ", ") + name;
+  const auto near = nearest(given, names);
+  throw invalid(fmt::format("there is no pipeline \"{}\"", given),
+                near ? fmt::format("did you mean \"{}\"?", *near)
+                     : fmt::format("give a file, or one of the ready-made pipelines: {}", known));
+}
+
+}  // namespace kiln::cli

@@ -1,0 +1,60 @@
+#pragma once
+// The one table of what kiln can be asked to do. Parsing, help and dispatch all read it; adding a verb is one row here
+// and one function in a file of its own.
+
+#include <stop_token>
+#include <string_view>
+#include <vector>
+
+#include "cli/args.h"
+
+namespace kiln::cli {
+
+class Output;
+class Services;
+
+/// What a verb gets to work with.
+struct Call {
+  const Args& args;
+  Output& out;           ///< where the answer goes
+  Services& services;    ///< plugins, catalog and machines, each opened when it is first asked for
+  std::stop_token stop;  ///< the user pressed Ctrl-C
+};
+
+struct Verb {
+  std::string_view name;  ///< "build", or "image list" for a verb of a group
+  std::string_view help;
+  std::vector<Arg> args;
+  /// Returns the exit code. Throws Error for everything that goes wrong.
+  int (*run)(Call&);
+};
+
+const std::vector<Verb>& verbs();
+/// What the help says about a group of verbs such as "image".
+std::string_view group_help(std::string_view group);
+
+int run_check(Call&);
+int run_plan(Call&);
+int run_build(Call&);
+int run_convert(Call&);
+int run_inspect(Call&);
+int run_import(Call&);
+int run_image_list(Call&);
+int run_image_show(Call&);
+int run_image_verify(Call&);
+int run_image_export(Call&);
+int run_image_rm(Call&);
+int run_launch(Call&);
+int run_ps(Call&);
+int run_console(Call&);
+int run_stop(Call&);
+int run_rm(Call&);
+int run_doctor(Call&);
+int run_plugin_list(Call&);
+int run_plugin_info(Call&);
+int run_plugin_check(Call&);
+int run_plugin_schema(Call&);
+int run_cache_list(Call&);
+int run_cache_clear(Call&);
+
+}  // namespace kiln::cli
