@@ -6,6 +6,7 @@
 #include <array>
 #include <chrono>
 #include <cstdlib>
+#include <fstream>
 
 #include "guest/text.h"
 
@@ -14,6 +15,21 @@ namespace {
 
 constexpr std::size_t console_kept = 16 * 1024;
 constexpr std::uint64_t transfer_worth_showing = 16u << 20;
+
+/// Kills the process whose command line holds `argument`. libguestfs tells a machine's process only once it is up, and
+/// nobody who wants to stop waits for that.
+void kill_by_argument(const std::string& argument) noexcept try {
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    const std::string name = entry.path().filename().string();
+    if (name.find_first_not_of("0123456789") != std::string::npos) continue;
+    std::ifstream file(entry.path() / "cmdline", std::ios::binary);
+    std::string words(64 * 1024, '\0');
+    file.read(words.data(), static_cast<std::streamsize>(words.size()));
+    if (words.find(argument) != std::string::npos) ::kill(std::stoi(name), SIGKILL);
+  }
+} catch (const std::exception&) {
+  // A process that ended while we looked. The start goes on and is cancelled at its end.
+}
 
 guestfs_h* make_handle() {
   guestfs_h* handle = guestfs_create();
@@ -25,7 +41,11 @@ guestfs_h* make_handle() {
 }  // namespace
 
 Appliance::Appliance(const ApplianceOptions& options, const Listener& listener)
-    : listener_(listener), stop_(options.stop), handle_(make_handle()), on_stop_(options.stop, [this] { kill(); }) {
+    : listener_(listener),
+      stop_(options.stop),
+      handle_(make_handle()),
+      drive_argument_("nbd:unix:" + options.drive_socket.string()),
+      on_stop_(options.stop, [this] { kill(); }) {
   try {
     configure(options);
     launch();
@@ -89,7 +109,10 @@ void Appliance::shutdown() {
 
 void Appliance::kill() noexcept {
   const pid_t machine = machine_.exchange(0);
-  if (machine > 0) ::kill(machine, SIGKILL);
+  if (machine > 0)
+    ::kill(machine, SIGKILL);
+  else if (launching_)
+    kill_by_argument(drive_argument_);
 }
 
 void Appliance::on_event(guestfs_h*, void* self, std::uint64_t event, int, int, const char* buffer, std::size_t length,
@@ -108,8 +131,6 @@ void Appliance::hear(std::uint64_t event, std::string_view text, const std::uint
     return;
   }
   if (launching_) {
-    // The earliest moment at which the process is known, and the only thread that may ask for it.
-    if (machine_ == 0) machine_ = std::max(guestfs_get_pid(handle_), 0);
     if (stop_.stop_requested()) kill();
     console_.append(text);
     if (console_.size() > console_kept) console_.erase(0, console_.size() - console_kept);

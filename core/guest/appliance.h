@@ -69,11 +69,12 @@ class Appliance {
   const Listener& listener_;
   std::stop_token stop_;
   guestfs_h* handle_ = nullptr;
-  /// The machine's process, known from its first console line on; 0 when it is not ours to kill.
+  /// The machine's process, known once it is up; 0 when it is not ours to kill.
   std::atomic<pid_t> machine_{0};
   Duration launch_time_{0};
-  bool launching_ = false;
-  std::string console_;  // the last of what the appliance printed while it started
+  std::atomic<bool> launching_ = false;
+  std::string drive_argument_;  ///< stands in the machine's command line, and in no other one
+  std::string console_;         // the last of what the appliance printed while it started
   std::stop_callback<std::function<void()>> on_stop_;
 };
 

@@ -265,6 +265,22 @@ TEST(Session, IsStoppedWhileACommandRuns) {
   EXPECT_EQ(left.status, 1) << "still running: " << left.output;
 }
 
+TEST(Session, IsStoppedWhileTheApplianceStarts) {
+  const test::TempDir dir;
+  test::qemu_img({"create", "-q", "-f", "qcow2", dir / "a.qcow2", "16M"});
+  std::stop_source source;
+  Session s({.overlay = dir / "a.qcow2", .run_dir = dir.path(), .stop = source.get_token()});
+  std::chrono::steady_clock::time_point stopped;
+  const std::jthread stopper([&] {
+    while (test::run({"pgrep", "-f", "nbd:unix:" + dir.path().string()}).status != 0)
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    stopped = std::chrono::steady_clock::now();
+    source.request_stop();
+  });
+  EXPECT_EQ(message_of([&] { s.os(); }), cancelled().what());
+  EXPECT_LT(std::chrono::steady_clock::now() - stopped, std::chrono::seconds(5));
+}
+
 TEST(Session, StartsNothingWhenItIsNotUsed) {
   const test::TempDir dir;
   Session s({.overlay = dir / "a.qcow2", .run_dir = dir.path()});
