@@ -56,7 +56,8 @@ PassResult run_pass(RunState& run, const PassRequest& request) {
     const std::uint64_t size = request.reader.size();
     base.push_back(run.layers.format().create_with(request.base->disk(), size, Table{}));
     base.push_back(std::make_unique<ManifestSink>(request.base->manifest(), size));
-    for (const auto& sink : base) sinks.push_back(sink.get());
+    for (const auto& sink : base) named.push_back(std::make_unique<NamedSink>(run, request.reads, *sink));
+    for (const auto& sink : named) sinks.push_back(sink.get());
   }
   StageContext* shown = nullptr;
   if (request.stages != nullptr)

@@ -1,5 +1,8 @@
 #include "engine/runner.h"
 
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <fstream>
@@ -159,11 +162,53 @@ TEST_F(RunnerTest, StopsWhenAskedAndLeavesWhatIsSealed) {
   EXPECT_TRUE(layers(true).empty());
 }
 
+/// Runs f in a process with a file system of 256 KiB mounted at `folder`, which nobody else sees. False when the host
+/// does not let us.
+template <class F>
+bool on_a_small_disk(const fs::path& folder, F f) {
+  fs::create_directory(folder);
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    if (::unshare(CLONE_NEWNS | (::geteuid() == 0 ? 0 : CLONE_NEWUSER)) != 0 ||
+        ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+        ::mount("kiln-test", folder.c_str(), "tmpfs", 0, "size=256k") != 0)
+      ::_exit(77);
+    f();
+    ::_exit(0);
+  }
+  int status = 0;
+  ::waitpid(pid, &status, 0);
+  EXPECT_TRUE(WIFEXITED(status));
+  return WEXITSTATUS(status) != 77;
+}
+
 TEST_F(RunnerTest, AFullDiskIsAnErrorAndLeavesNothing) {
-  // A file size limit stands for a full disk: no test may mount a tmpfs.
-  EXPECT_EQ(failure(sources() + "[[stage]]\nuse = \"write\"\nformat = \"raw\"\nfile = \"/dev/full/x\"\n").substr(0, 17),
-            "stage 2 \"write\": ");
-  EXPECT_TRUE(layers(true).empty());
+  const std::string big = sources("text = \"" + std::string(700'000, 'x') + "\"\n");
+  const Pipeline to_file = load(big + write_to("small/out.raw"), "a"), to_layer = load(big + edit(1, 1), "b");
+  const bool able = on_a_small_disk(dir / "small", [&] {
+    const auto failure_of = [&](const Pipeline& pipeline) {
+      try {
+        run(pipeline);
+      } catch (const Error& error) {
+        return std::string(error.what()) + " | " + error.hint();
+      }
+      return std::string("no failure");
+    };
+    std::string outcome = failure_of(to_file) + '\n';
+    outcome += std::to_string(std::distance(fs::directory_iterator(dir / "small"), {})) + " files\n";
+    services.home = dir / "small" / "home";
+    outcome += failure_of(to_layer) + '\n';
+    for (const auto& entry : fs::directory_iterator(services.home / "layers"))
+      if (entry.path().filename() != ".lock") outcome += "left: " + entry.path().string() + '\n';
+    write_text(dir / "outcome", outcome);
+  });
+  if (!able) GTEST_SKIP() << "mounting is not allowed here";
+  const std::string outcome = read_text(dir / "outcome");
+  EXPECT_TRUE(outcome.starts_with("stage 2 \"write\": cannot write ")) << outcome;
+  EXPECT_NE(outcome.find(": No space left on device | free some space, or write to another disk\n0 files\nstage 1 "),
+            std::string::npos)
+      << outcome;
+  EXPECT_EQ(outcome.find("left: "), std::string::npos) << outcome;
 }
 
 TEST_F(RunnerTest, RefusesALayerThatAnotherRunIsBuilding) {
