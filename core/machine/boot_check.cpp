@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "machine/qemu.h"
+#include "machine/seed.h"
 #include "machine/serial.h"
 #include "process/process.h"
 #include "qmp/guest_agent.h"
@@ -21,6 +22,7 @@ MachineSpec machine_of(const BootSpec& spec, const Accelerator& accelerator) {
   machine.memory = spec.memory;
   machine.cpus = spec.cpus;
   machine.base = {std::filesystem::absolute(spec.disk), spec.format};
+  machine.seed = true;
   machine.throw_away = true;
   machine.isolated = true;
   return machine;
@@ -144,6 +146,8 @@ BootReport boot_check(const BootSpec& spec, const Accelerator& accelerator, std:
   if (spec.expect.empty() && !spec.agent)
     throw invalid("a boot has nothing to wait for", "give a text to expect, or agent = true");
   const MachineSpec machine = machine_of(spec, accelerator);
+  // Without a seed cloud-init asks every metadata service it knows, for minutes, in a network that has none.
+  write_seed(spec.folder / machine_file::seed, {"iid-boot-check", {}, {}, {}});
   prepare_folder(spec.folder, machine);
   BootCheck check(spec, machine, std::move(stop));
   check.wait(progress);

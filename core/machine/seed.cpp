@@ -40,7 +40,9 @@ void add_file(archive* a, const char* name, const std::string& text) {
 }  // namespace
 
 std::string meta_data(const Seed& seed) {
-  return json{{"instance-id", seed.instance_id}, {"local-hostname", seed.hostname}}.dump(2) + "\n";
+  json meta{{"instance-id", seed.instance_id}};
+  if (!seed.hostname.empty()) meta["local-hostname"] = seed.hostname;
+  return meta.dump(2) + "\n";
 }
 
 std::string user_data(const Seed& seed) {

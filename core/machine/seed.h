@@ -9,8 +9,8 @@
 namespace kiln {
 
 struct Seed {
-  std::string instance_id;  ///< a new one makes cloud-init run its once-per-instance part
-  std::string hostname;
+  std::string instance_id;            ///< a new one makes cloud-init run its once-per-instance part
+  std::string hostname;               ///< empty: the disk's own stays
   std::vector<std::string> ssh_keys;  ///< public key lines, for the image's default user (never root)
   std::string user_data;              ///< replaces what is made of ssh_keys, byte for byte
 };

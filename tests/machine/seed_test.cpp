@@ -35,6 +35,7 @@ TEST(Seed, MetaDataNamesTheMachine) {
   const auto meta = nlohmann::json::parse(meta_data({"iid-1", "web", {}, ""}));
   EXPECT_EQ(meta["instance-id"], "iid-1");
   EXPECT_EQ(meta["local-hostname"], "web");
+  EXPECT_FALSE(nlohmann::json::parse(meta_data({"iid-1", "", {}, ""})).contains("local-hostname"));
 }
 
 TEST(Seed, UserDataHoldsKeysWhateverTheirCommentIs) {
