@@ -67,7 +67,10 @@ class Walk {
     for (std::size_t i = 0; i < l1.size(); ++i) {
       if (l1[i] == 0) continue;
       for (std::uint64_t at = 0; at < header_.cluster_size(); at += buffer.size()) {
-        if (image_.file.seek(l1[i] + at, true) >= l1[i] + at + buffer.size()) continue;  // a hole: nothing allocated
+        // A hole of the file allocates nothing, however much of it a hostile file has.
+        const std::uint64_t next = image_.file.seek(l1[i] + at, true);
+        if (next >= l1[i] + header_.cluster_size()) break;
+        at = std::max(at, (next - l1[i]) / buffer.size() * buffer.size());
         image_.file.read_at(l1[i] + at, buffer);
         entries(buffer, i * header_.l2_span() + (at / header_.l2_entry_bytes() << header_.cluster_bits));
       }

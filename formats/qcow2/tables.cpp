@@ -67,15 +67,16 @@ std::vector<std::uint64_t> read_l1(const Image& image) {
   image.file.read_at(image.header.l1_offset, bytes);
   for (std::size_t i = 0; i < l1.size(); ++i) {
     const auto entry = get_be<std::uint64_t>(bytes, i * 8);
-    const std::string name = "qcow2 L1 entry " + std::to_string(i) + " is " + hex(entry);
     l1[i] = entry & offset_bits;
-    if ((entry & ~(offset_bits | copied)) != 0) throw damaged(image.file.path(), name + ": reserved bits are set");
-    if (l1[i] % image.header.cluster_size() != 0)
-      throw damaged(image.file.path(), name + ": the L2 table is not aligned");
-    if (l1[i] + image.header.cluster_size() > image.file_size)
-      if (l1[i] != 0)
-        throw truncated(image.file.path(), "L2 table of L1 entry " + std::to_string(i),
-                        l1[i] + image.header.cluster_size(), image.file_size);
+    if (entry == 0) continue;
+    const auto bad = [&](const char* why) {
+      return damaged(image.file.path(), "qcow2 L1 entry " + std::to_string(i) + " is " + hex(entry) + why);
+    };
+    if ((entry & ~(offset_bits | copied)) != 0) throw bad(": reserved bits are set");
+    if (l1[i] % image.header.cluster_size() != 0) throw bad(": the L2 table is not aligned");
+    if (l1[i] != 0 && l1[i] + image.header.cluster_size() > image.file_size)
+      throw truncated(image.file.path(), "L2 table of L1 entry " + std::to_string(i),
+                      l1[i] + image.header.cluster_size(), image.file_size);
   }
   return l1;
 }

@@ -1,5 +1,7 @@
 // Tables of strangers: overlaps, entries out of place, files that end too early, clusters that do not decode.
 
+#include <chrono>
+
 #include "patched.h"
 
 namespace kiln {
@@ -140,6 +142,22 @@ TEST_F(Qcow2Tables, ManyPlacesMayShareOneCompressedCluster) {  // what to make o
     EXPECT_EQ(got, want);
   }
   EXPECT_EQ(format_.inspect(file_).details.at("compressed").substr(0, 7), "4.0 MiB");
+}
+
+/// A few KiB on the host that claim an exbibyte: 4096 L2 tables of 2 MiB, all of them holes of the file.
+TEST_F(Qcow2Tables, ManyTablesInHolesTakeNoTime) {
+  make("cluster_size=2M");
+  const std::uint64_t tables = 4096, first = 1024 * MiB;
+  put<std::uint64_t>(24, tables * (512 * 1024 * MiB));
+  put<std::uint32_t>(36, static_cast<std::uint32_t>(tables));
+  put<std::uint64_t>(40, first);
+  std::filesystem::resize_file(file_, first + 2 * MiB + tables * 2 * MiB);
+  std::vector<std::byte> l1(tables * 8);
+  for (std::uint64_t i = 0; i < tables; ++i) put_be(std::span(l1), i * 8, copied | (first + (i + 1) * 2 * MiB));
+  File::open_write(file_).write_at(first, l1);
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_EQ(format_.inspect(file_).details.at("data"), "0 B");
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(1));
 }
 
 TEST_F(Qcow2Tables, TheSizeNeedNotBeWholeSectors) {
