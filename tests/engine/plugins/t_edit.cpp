@@ -40,7 +40,7 @@ class Edit final : public StageOf<Params> {
                  {"password", &Params::password, "A secret.", secret},
                  {"upload", &Params::upload, "A file."},
                  {"files", &Params::files, "Records."},
-                 {"words", &Params::words, "A list."},
+                 {"words", &Params::words, "A call of the appliance, instead of the byte."},
                  {"timeout", &Params::timeout, "A time."},
                  {"mode", &Params::mode, {"fast", "small"}, "A choice."}}) {}
 
@@ -51,9 +51,12 @@ class Edit final : public StageOf<Params> {
   void run(Context& ctx, const Params& p) const override {
     test::suffer(p.mishap, ctx);
     if (p.resize.count != 0) ctx.resize(p.resize.count);
-    if (p.guest)
+    if (!p.words.empty()) {
+      ctx.guest().call(p.words);
+    } else if (p.guest) {
       ctx.guest().call(
           {"write", std::to_string(static_cast<std::uint64_t>(p.at) * chunk_size), std::to_string(p.byte)});
+    }
     ctx.facts()["edited." + std::to_string(p.at)] = std::to_string(p.byte);
     ctx.summary("chunk " + std::to_string(p.at));
     test::suffer(p.after, ctx);
