@@ -91,7 +91,7 @@ int run_cache_clear(Call& call) {
       std::filesystem::remove_all(entry.path());
     }
   }
-  for (const auto& folder : {home.root() / "done", home.root() / "cache"}) {
+  for (const auto& folder : {home.root() / "done", home.root() / "again", home.root() / "cache"}) {
     freed += bytes_in(folder);
     std::filesystem::remove_all(folder);
   }

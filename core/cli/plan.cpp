@@ -64,17 +64,7 @@ std::string sum_up(const engine::Plan& plan, const Home& home) {
   return text;
 }
 
-}  // namespace
-
-int run_plan(Call& call) {
-  const engine::Loaded loaded = load(call);
-  if (!loaded.ok()) return report(loaded.problems, call.out);
-  const engine::Plan plan = engine::make_plan(loaded.pipeline, call.services.engine());
-  if (call.out.json()) {
-    call.out.object(to_json(plan));
-    return 0;
-  }
-  const bool why = call.args.has("why");
+void print(Output& out, const engine::Plan& plan, bool all_reasons) {
   std::size_t name_width = 0, why_width = 0;
   for (const engine::PlannedStage& stage : plan.stages) {
     name_width = std::max(name_width, width_of(printable(stage.name)));
@@ -85,14 +75,27 @@ int run_plan(Call& call) {
     const bool hit = stage.state == engine::State::hit;
     std::string line = fmt::format("{:>2} {}  {}", stage.number, pad(printable(stage.name), name_width),
                                    pad(state_name(stage.state), 4));
-    if (why)
+    if (all_reasons || stage.state == engine::State::unknown)
       line += "   " + (stage.estimate && !hit ? pad(printable(stage.why), why_width) : printable(stage.why));
     else if (hit && stage.result)
       line += "   " + printable(*stage.result);
     if (stage.estimate && !hit) line += "   " + about(*stage.estimate);
     while (line.ends_with(' ')) line.pop_back();
-    call.out.line(line);
+    out.line(line);
   }
+}
+
+}  // namespace
+
+int run_plan(Call& call) {
+  const engine::Loaded loaded = load(call);
+  if (!loaded.ok()) return report(loaded.problems, call.out);
+  const engine::Plan plan = engine::make_plan(loaded.pipeline, call.services.engine());
+  if (call.out.json()) {
+    call.out.object(to_json(plan));
+    return 0;
+  }
+  print(call.out, plan, call.args.has("why"));
   call.out.line(sum_up(plan, call.services.home()));
   return 0;
 }

@@ -1,0 +1,109 @@
+// launch, ps, console, stop and rm with a real machine, and an appliance that is interrupted while it starts.
+#include <gmock/gmock.h>
+
+#include <chrono>
+#include <csignal>
+#include <fstream>
+#include <thread>
+
+#include <nlohmann/json.hpp>
+
+#include "cli/program.h"
+
+namespace kiln::test {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+
+/// How many live processes have `text` in their command line.
+int processes_with(const std::string& text) {
+  int count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    std::ifstream in(entry.path() / "cmdline", std::ios::binary);
+    const std::string line((std::istreambuf_iterator<char>(in)), {});
+    if (line.find(text) != std::string::npos) ++count;
+  }
+  return count;
+}
+
+class Machines : public testing::Test {
+ protected:
+  Machines() { kiln.raw_disk("disk.raw"); }
+  ~Machines() override { kiln({"rm", "one", "--force"}); }
+  json ask(std::vector<std::string> words) {
+    words.push_back("--json");
+    const Answer answer = kiln(words);
+    EXPECT_EQ(answer.status, 0) << answer.out << answer.err;
+    return json::parse(answer.out);
+  }
+  Program kiln;
+};
+
+TEST_F(Machines, TheLifeOfAnInstance) {
+  ASSERT_EQ(kiln({"import", "disk.raw", "--name", "web", "--version", "1"}).status, 0);
+  kiln.write("key.pub",
+             "# mine\nssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl me\n");
+  const json launched = ask(
+      {"launch", "web", "--name", "one", "--memory", "256M", "--cpus", "1", "--ssh-key", "key.pub", "--accel", "tcg"});
+  EXPECT_EQ(launched["name"], "one");
+  EXPECT_GT(launched["pid"], 1);
+
+  const json listed = ask({"ps"})["instances"];
+  ASSERT_EQ(listed.size(), 1U);
+  EXPECT_EQ(listed[0]["state"], "running");
+  EXPECT_EQ(listed[0]["image"], "web:1");
+  EXPECT_EQ(listed[0]["accelerator"], "tcg");
+  EXPECT_EQ(listed[0]["memory"], 256 << 20);
+  EXPECT_THAT(kiln({"ps"}).out, HasSubstr("one   running  web:1  256.0 MiB"));
+
+  const Answer in_use = kiln({"image", "rm", "web"});
+  EXPECT_EQ(in_use.status, 3);
+  EXPECT_EQ(in_use.err, "error: image web:1 is in use by instance one\nhelp: remove it first: kiln rm one\n");
+  const Answer running = kiln({"rm", "one"});
+  EXPECT_EQ(running.status, 3) << running.err;
+  EXPECT_EQ(kiln({"launch", "web", "--name", "one", "--accel", "tcg"}).status, 2);
+
+  EXPECT_TRUE(ask({"console", "one"}).contains("serial"));
+  EXPECT_EQ(kiln({"console", "one"}).status, 0);
+  EXPECT_EQ(ask({"stop", "one", "--timeout", "1s"})["stopped"], "by_qemu");  // there is no system to shut down
+  EXPECT_EQ(ask({"stop", "one"})["stopped"], "already");
+  EXPECT_EQ(ask({"rm", "one"})["removed"], "one");
+  EXPECT_EQ(ask({"image", "rm", "web"})["removed"], "web:1");
+  EXPECT_TRUE(files_below(kiln.home() / "bases", {".lock"}).empty());
+}
+
+TEST_F(Machines, OneBaseServesAllLaunchesOfAContent) {
+  ASSERT_EQ(kiln({"import", "disk.raw", "--name", "web", "--version", "1"}).status, 0);
+  ASSERT_EQ(kiln({"import", "disk.raw", "--name", "copy", "--version", "1"}).status, 0);
+  for (const char* image : {"web", "copy"}) {
+    ask({"launch", image, "--name", "one", "--memory", "256M", "--accel", "tcg"});
+    ask({"rm", "one", "--force"});
+  }
+  const auto bases = files_below(kiln.home() / "bases", {".lock"});
+  ASSERT_EQ(bases.size(), 1U);
+  const auto mode = std::filesystem::status(kiln.home() / "bases" / bases[0]).permissions();
+  EXPECT_EQ(mode & std::filesystem::perms::owner_write, std::filesystem::perms::none);
+  ask({"image", "rm", "web"});
+  EXPECT_EQ(files_below(kiln.home() / "bases", {".lock"}), bases);  // the copy has the same content
+  ask({"image", "rm", "copy"});
+  EXPECT_TRUE(files_below(kiln.home() / "bases", {".lock"}).empty());
+}
+
+TEST_F(Machines, AnInterruptedApplianceIsGone) {
+  kiln.write("web.toml", "[[stage]]\nuse = \"import\"\nfile = \"disk.raw\"\n\n[[stage]]\nuse = \"sysprep\"\n");
+  const auto running = kiln.start({"build", "web.toml", "--accel", "tcg"});
+  for (int i = 0; i < 600 && processes_with(kiln.home()) < 2; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  std::this_thread::sleep_for(std::chrono::seconds(2));
+  ::kill(running.pid, SIGINT);
+  const Answer answer = kiln.wait(running);
+  EXPECT_EQ(answer.status, 130) << answer.err;
+  for (int i = 0; i < 100 && processes_with(kiln.home()) > 0; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  EXPECT_EQ(processes_with(kiln.home()), 0);
+  EXPECT_EQ(json::parse(kiln({"cache", "list", "--json"}).out)["layers"].size(), 1U);  // the sealed import stays
+}
+
+}  // namespace
+}  // namespace kiln::test
