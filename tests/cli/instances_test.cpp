@@ -61,8 +61,9 @@ TEST_F(Machines, TheLifeOfAnInstance) {
   EXPECT_EQ(in_use.status, 3);
   EXPECT_EQ(in_use.err, "error: image web:1 is in use by instance one\nhelp: remove it first: kiln rm one\n");
   const Answer running = kiln({"rm", "one"});
-  EXPECT_EQ(running.status, 3) << running.err;
-  EXPECT_EQ(kiln({"launch", "web", "--name", "one", "--accel", "tcg"}).status, 2);
+  EXPECT_EQ(running.status, 1);
+  EXPECT_EQ(running.err, "error: instance \"one\" is running\nhelp: kiln stop one, or remove it with --force\n");
+  EXPECT_EQ(kiln({"launch", "web", "--name", "one", "--accel", "tcg"}).status, 1);
 
   EXPECT_TRUE(ask({"console", "one"}).contains("serial"));
   EXPECT_EQ(kiln({"console", "one"}).status, 0);
