@@ -93,15 +93,24 @@ class Loader {
     const std::size_t before = document_.problems.size();
     from_command_line_.clear();
     Table values;
-    for (const auto& [name, value] : raw.params) values.emplace(name, substitute(value, name, raw));
+    std::set<std::string> unset;  // parameters of which only that can be said
+    for (const auto& [name, value] : raw.params) {
+      unset_variable_ = false;
+      Value substituted = substitute(value, name, raw);
+      if (unset_variable_)
+        unset.insert(name);
+      else
+        values.emplace(name, std::move(substituted));
+    }
     Problems problems;
     step.params = typed(values, step.stage->about().params, problems);
     for (const Problem& problem : problems)
-      if (!(problem.at_name && raw.places.contains(problem.param) && !values.contains(problem.param) &&
+      if (!unset.contains(problem.param) &&
+          !(problem.at_name && raw.places.contains(problem.param) && !values.contains(problem.param) &&
             problem.param.find_first_of(".[") == std::string::npos))  // its value was refused when the file was read
         report(raw, problem.param, problem.what, problem.hint, problem.at_name);
     resolve(step.params, step.stage->about().params, "", raw);
-    return document_.problems.size() == before && problems.empty();
+    return document_.problems.size() == before && problems.empty() && unset.empty();
   }
 
   Value substitute(const Value& value, const std::string& path, const RawStage& raw) {
@@ -155,10 +164,12 @@ class Loader {
           raw, path, "there is no variable \"" + name + '"',
           near ? "did you mean \"" + *near + "\"?" : "declare it under [vars], or write $${ for a ${ of the text's own",
           false);
-      return "?";
+      unset_variable_ = true;
+      return "";
     }
     if (const auto given = set_.find(name); given != set_.end()) return given->second;
-    return declared->second.value.empty() ? "?" : declared->second.value;  // that it is not set was reported
+    unset_variable_ = unset_variable_ || declared->second.value.empty();  // that it is not set was reported
+    return declared->second.value;
   }
 
   void resolve(Table& values, const std::vector<Param>& params, const std::string& prefix, const RawStage& raw) {
@@ -211,6 +222,7 @@ class Loader {
   fs::path folder_, cwd_;
   std::string label_;                        // of the stage at hand
   std::set<std::string> from_command_line_;  // its values that were given there
+  bool unset_variable_ = false;              // the value at hand names a variable that has none
 };
 
 /// What a stage's check() talks to.

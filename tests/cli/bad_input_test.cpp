@@ -97,6 +97,7 @@ TEST_F(BadInput, SeveralProblemsAtOnce) {
 TEST_F(BadInput, UnsetVariable) {
   pipeline("file = \"${disk}\"\n");
   const Answer answer = refuse({"build", "web.toml"}, 2);
+  EXPECT_THAT(answer.err, EndsWith("1 problem; nothing was run\n"));
   EXPECT_THAT(answer.err, HasSubstr("web.toml:3:"));
   EXPECT_THAT(answer.err, HasSubstr("disk"));
 }
