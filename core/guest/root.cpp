@@ -64,7 +64,9 @@ std::optional<Root> find_root(const Appliance& appliance) {
   Root root{facts_of(g, roots[0].c_str()), {}};
   const std::vector<std::string> pairs =
       appliance.list(guestfs_inspect_get_mountpoints(g, roots[0].c_str()), "cannot learn the mount points");
-  for (std::size_t i = 0; i + 1 < pairs.size(); i += 2) root.mounts.emplace_back(pairs[i], pairs[i + 1]);
+  // fstab may call the root by a name from the machine it came from; inspection has seen where it is.
+  for (std::size_t i = 0; i + 1 < pairs.size(); i += 2)
+    root.mounts.emplace_back(pairs[i], pairs[i] == "/" ? roots[0] : pairs[i + 1]);
   std::stable_sort(root.mounts.begin(), root.mounts.end(),
                    [](const auto& a, const auto& b) { return a.first.size() < b.first.size(); });
   if (root.mounts.size() > mount_limit) root.mounts.resize(mount_limit);

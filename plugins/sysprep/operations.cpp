@@ -94,30 +94,17 @@ void forget_cloud_init(Guest& g, Tally& tally) {
     if (g.exists(path)) remove_counted(g, path, tally);
 }
 
-/// The smallest run that the appliance's disk trims. A file system of smaller blocks has shorter runs of free space.
-constexpr std::uint64_t trim_granularity = 4096;
-
-std::uint64_t block_size(Guest& g, const std::string& point) {
-  std::uint64_t size = 0;
-  std::istringstream(g.call({"statvfs", point})) >> size;
-  return size;
-}
-
 void zero_free_space(Guest& g, Tally&) {
   // ext4 keeps room next to files that were just written, and trims no reserved block: mounting anew lets go of it.
   g.call({"umount-all"});
   std::istringstream mounted(g.call({"mountpoints"}));
   for (std::string point, device; mounted >> point >> device;) {
-    bool trimmed = false;
     try {
-      if (block_size(g, point) >= trim_granularity) {
-        g.call({"fstrim", point});
-        trimmed = true;
-      }
+      g.call({"fstrim", point});
     } catch (const Error& error) {
       if (error.failure() == Failure::cancelled) throw;
+      g.call({"zero-free-space", point});  // fills it with a file of zeros: slower, for what cannot be trimmed
     }
-    if (!trimmed) g.call({"zero-free-space", point});  // fills it with a file of zeros: slower, but works everywhere
   }
 }
 

@@ -119,7 +119,7 @@ TEST(Sysprep, LeavesNoTraceOfTheMachine) {
   EXPECT_EQ(count(dir / "a.qcow2", "KEEP"), keep);
 }
 
-TEST(Sysprep, LeavesNoTraceInBlocksTooSmallToTrim) {
+TEST(Sysprep, LeavesNoTraceInTheSmallestBlocks) {
   const test::TempDir dir;
   plant(dir);
   for (int i = 0; i < 50; ++i) {
