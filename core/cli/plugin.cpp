@@ -23,11 +23,28 @@ std::string_view kind_name(const engine::Plugin& plugin) {
   return "stage";
 }
 
+/// A number with the largest unit that says it exactly: "4G", "5m".
+std::string with_unit(std::uint64_t count, std::initializer_list<std::pair<std::uint64_t, const char*>> units) {
+  for (const auto& [size, unit] : units)
+    if (count != 0 && count % size == 0) return fmt::format("\"{}{}\"", count / size, unit);
+  return std::to_string(count);
+}
+
+/// The value as a person would write it in a pipeline.
+std::string as_written(const Value& value) {
+  if (const auto* bytes = std::get_if<Bytes>(&value.v))
+    return with_unit(bytes->count, {{1ull << 40, "T"}, {1ull << 30, "G"}, {1ull << 20, "M"}, {1ull << 10, "K"}});
+  if (const auto* duration = std::get_if<Duration>(&value.v))
+    return with_unit(static_cast<std::uint64_t>(duration->count()),
+                     {{3'600'000, "h"}, {60'000, "m"}, {1000, "s"}, {1, "ms"}});
+  return canonical(value);
+}
+
 /// What the parameter is when it is left out; empty when there is nothing to say.
 std::string default_text(const Param& param) {
   if (param.required) return "required";
   if (param.secret) return "";
-  const std::string text = canonical(param.fallback);
+  const std::string text = as_written(param.fallback);
   return text == "{}" || text == "[]" || text == "\"\"" || text == "" ? "" : text;
 }
 
