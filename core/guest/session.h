@@ -39,7 +39,8 @@ struct SessionOptions {
   std::function<void(const Progress&)> progress = {};
 };
 
-/// The appliance starts at the first call that needs it. One thread at a time. A call that was interrupted by the stop
+/// The appliance starts at the first call that needs it. One thread at a time; qemu-storage-daemon dies with the thread
+/// that made the first call, so that thread must outlive the session. A call that was interrupted by the stop
 /// token throws cancelled(), and leaves a session that can only be closed.
 class Session final : public Guest {
  public:
