@@ -12,6 +12,7 @@
 #include "cli/output.h"
 #include "cli/services.h"
 #include "cli/verbs.h"
+#include "guest/session.h"
 #include "machine/accelerator.h"
 #include "machine/qemu.h"
 #include "process/process.h"
@@ -141,6 +142,7 @@ std::vector<Finding> examine_host(const std::filesystem::path& home, const std::
     for (const std::string& need : plugin.about().needs)
       if (seen.insert(need).second) findings.push_back(examine_program(need, plugin.name));
   }
+  findings.push_back({State::ok, "libguestfs", libguestfs_version(), ""});  // linked: without it no kiln would run
   findings.push_back(examine_kernel());
   findings.push_back(examine_firmware());
   findings.push_back(examine_space(home));

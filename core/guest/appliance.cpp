@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "guest/session.h"
 #include "guest/text.h"
 
 namespace kiln {
@@ -196,6 +197,18 @@ void Appliance::fail(const std::string& what) const {
   const std::string reason = lines.empty() ? "no reason was given" : lines.front();
   if (!lines.empty()) lines.erase(lines.begin());
   throw Error(printable(what) + ": " + reason, {}, std::move(lines));
+}
+
+std::string libguestfs_version() {
+  guestfs_h* handle = make_handle();
+  struct guestfs_version* version = ::guestfs_version(handle);
+  std::string text = "unknown";
+  if (version != nullptr)
+    text =
+        std::to_string(version->major) + '.' + std::to_string(version->minor) + '.' + std::to_string(version->release);
+  guestfs_free_version(version);
+  guestfs_close(handle);
+  return text;
 }
 
 }  // namespace kiln

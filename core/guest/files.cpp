@@ -60,7 +60,7 @@ bool is_regular(guestfs_h* g, const Appliance& a, const std::string& path) {
   return a.truth(guestfs_is_file_opts_argv(g, path.c_str(), &follow), "cannot look at " + path);
 }
 
-/// Ends in the command's own status, and its last output, even when a program that it left behind keeps the pipe open.
+/// The command's own status, a line end, and its last output. Waits for every program that still holds its output open.
 std::string wrapped(const std::string& command) {
   return "export HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C "
          "DEBIAN_FRONTEND=noninteractive\n"

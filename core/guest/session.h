@@ -92,4 +92,7 @@ class Session final : public Guest {
   std::unique_ptr<State> state_;
 };
 
+/// Of the library that is loaded: "1.48.6".
+std::string libguestfs_version();
+
 }  // namespace kiln

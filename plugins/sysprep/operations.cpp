@@ -94,7 +94,7 @@ void forget_cloud_init(Guest& g, Tally& tally) {
     if (g.exists(path)) remove_counted(g, path, tally);
 }
 
-void zero_free_space(Guest& g, Tally&) {
+void zero_free_space(Guest& g, Tally& tally) {
   // ext4 keeps room next to files that were just written, and trims no reserved block: mounting anew lets go of it.
   g.call({"umount-all"});
   std::istringstream mounted(g.call({"mountpoints"}));
@@ -103,7 +103,8 @@ void zero_free_space(Guest& g, Tally&) {
       g.call({"fstrim", point});
     } catch (const Error& error) {
       if (error.failure() == Failure::cancelled) throw;
-      g.call({"zero-free-space", point});  // fills it with a file of zeros: slower, for what cannot be trimmed
+      g.call({"zero-free-space", point});  // a file of zeros: slower, and it does not reach every free block
+      tally.warnings.push_back(point + " cannot be trimmed: deleted data may still be in its free blocks");
     }
   }
 }

@@ -12,6 +12,7 @@ namespace kiln::sysprep {
 /// Counts what an operation did.
 struct Tally {
   std::uint64_t files = 0, bytes = 0;
+  std::vector<std::string> warnings = {};  ///< what the user should know although the operation went on
 };
 
 /// One operation. `remove` and `empty` are patterns of the guest's paths; `act` does what patterns cannot say.

@@ -65,6 +65,7 @@ class Sysprep final : public StageOf<Params> {
       ctx.log(todo[i]->name + ": " + std::to_string(tally.files - before.files) + " files, " +
               format_bytes(tally.bytes - before.bytes));
     }
+    for (const std::string& warning : tally.warnings) ctx.warn(warning);
     ctx.summary(std::to_string(todo.size()) + " operations, " + std::to_string(tally.files) + " files, " +
                 format_bytes(tally.bytes) + " removed");
   }
