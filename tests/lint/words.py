@@ -7,7 +7,7 @@ import tree
 
 LOOSE_END = re.compile(r"\b(TODO|FIXME|XXX|HACK|WIP|TBD)\b")
 EMPTY_NAME = re.compile(r"\b(class|struct)\s+(\w*(Manager|Helper|Util|Utils|Impl))\b")
-FOLDER = re.compile(r"(?<![\w.$}])/work/")
+FOLDER = re.compile(r"(?<![\w.$}])/(?:work)/")
 REGISTRY = re.compile(r"\b(deb|security|archive|snapshot)\.(debian|ubuntu)\.\w+|\bdocker\.io|\bghcr\.io|\bpypi\.org|"
                       r"registry\.npmjs|\bgithub\.io\b")
 
