@@ -81,14 +81,14 @@ std::optional<Image> LocalCatalog::find(std::string_view reference) const {
 }
 
 std::shared_ptr<const BlockReader> LocalCatalog::open(const Image& image) const {
-  const StoreLock keep = store_->keep_files();
+  const FileLock keep = store_->keep_files();
   if (!store_->records.has_disk(image.content)) throw gone(image);
   return std::make_shared<const ImageReader>(Manifest::open(store_->paths.manifest(image.content)),
                                              ChunkIndex(store_->open_packs(store_->records.packs_of(image.content))));
 }
 
 Manifest LocalCatalog::manifest(const Image& image) const {
-  const StoreLock keep = store_->keep_files();
+  const FileLock keep = store_->keep_files();
   if (!store_->records.has_disk(image.content)) throw gone(image);
   return Manifest::open(store_->paths.manifest(image.content));
 }

@@ -67,7 +67,7 @@ Publication::~Publication() {
     return;
   }
   // A transaction that failed at its end may still be there after a crash: the records decide about the files.
-  { const StoreLock released = std::move(lock_); }
+  { const FileLock released = std::move(lock_); }
   try {
     store_->sweep();
   } catch (const std::exception&) {

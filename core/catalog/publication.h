@@ -49,7 +49,7 @@ class Publication final : public ImageSink {
   std::shared_ptr<Store> store_;
   ImageDraft draft_;
   Image image_;
-  StoreLock lock_;
+  FileLock lock_;
   std::string id_;              // of the pack
   std::filesystem::path note_;  // in staging/ until all is recorded, so that a crash is noticed
   std::filesystem::path staged_pack_, staged_manifest_;

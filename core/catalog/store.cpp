@@ -31,7 +31,7 @@ StorePaths make_folders(fs::path root) {
 }
 
 Records open_records(const StorePaths& paths) {
-  const StoreLock alone = StoreLock::exclusive(paths.open_lock());
+  const FileLock alone = FileLock::exclusive(paths.open_lock());
   return Records(paths.records());
 }
 
@@ -63,7 +63,7 @@ void Store::require_packs(const std::vector<std::string>& ids) const {
 }
 
 Store::Swept Store::sweep() {
-  const auto alone = StoreLock::try_exclusive(paths.lock());
+  const auto alone = FileLock::try_exclusive(paths.lock());
   if (!alone) return {};
   Swept swept{true, 0, 0};
   // Records first: a crash in between leaves files without records, which the next sweep removes.

@@ -8,8 +8,8 @@
 
 #include "catalog/chunk_index.h"
 #include "catalog/records.h"
-#include "catalog/store_lock.h"
 #include "catalog/store_paths.h"
+#include "process/file_lock.h"
 
 namespace kiln {
 
@@ -21,8 +21,10 @@ class Store {
   StorePaths paths;
   Records records;
 
-  /// While it is held, no file with a record goes away.
-  StoreLock keep_files() const { return StoreLock::shared(paths.lock()); }
+  /// While it is held, no file with a record goes away. Shared by everybody who needs files to stay: publishers, and
+  /// those that are just opening files. Exclusive for whoever removes files; with that, every file without a record
+  /// belongs to somebody who died.
+  FileLock keep_files() const { return FileLock::shared(paths.lock()); }
   /// Opens packs by id. Throws Error naming the pack that is not there. Hold keep_files().
   ChunkIndex::Packs open_packs(const std::vector<std::string>& ids) const;
 

@@ -15,7 +15,7 @@ struct StorePaths {
   std::filesystem::path packs() const { return root / "packs"; }
   std::filesystem::path disks() const { return root / "disks"; }
   std::filesystem::path staging() const { return root / "staging"; }
-  std::filesystem::path lock() const { return root / "lock"; }            ///< see store_lock.h
+  std::filesystem::path lock() const { return root / "lock"; }            ///< see Store::keep_files()
   std::filesystem::path open_lock() const { return root / "open.lock"; }  ///< while records are made or migrated
 
   std::filesystem::path pack(const std::string& id) const { return packs() / (id + ".pack"); }

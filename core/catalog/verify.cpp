@@ -30,7 +30,7 @@ class Verification {
     for (const DiskRecord& disk : store_.records.disks())
       if (!only || disk.content == only->content) disks.push_back(disk);
     {
-      const StoreLock keep = store_.keep_files();
+      const FileLock keep = store_.keep_files();
       for (const DiskRecord& disk : disks) open_disk(disk);
       if (!only)
         for (const PackRecord& pack : store_.records.packs()) open_pack(pack.id);

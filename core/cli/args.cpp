@@ -23,21 +23,26 @@ std::int64_t Args::integer(std::string_view name, std::int64_t fallback, std::in
   std::int64_t value = 0;
   const auto [end, error] = std::from_chars(given.data(), given.data() + given.size(), value);
   if (error != std::errc{} || end != given.data() + given.size() || value < least || value > most)
-    throw invalid(fmt::format("--{} takes a number from {} to {}, not \"{}\"", name, least, most, given));
+    throw invalid(fmt::format("--{} takes a number from {} to {}, not \"{}\"", name, least, most, given),
+                  fmt::format("for example --{} {}", name, fallback));
   return value;
 }
 
 Bytes Args::size(std::string_view name, Bytes fallback) const {
   if (!has(name)) return fallback;
   const auto parsed = parse_bytes(text(name));
-  if (!parsed) throw invalid(fmt::format("--{} takes a size such as \"2G\", not \"{}\"", name, text(name)));
+  if (!parsed)
+    throw invalid(fmt::format("--{} takes a size, not \"{}\"", name, text(name)),
+                  fmt::format("for example --{} 2G", name));
   return *parsed;
 }
 
 Duration Args::duration(std::string_view name, Duration fallback) const {
   if (!has(name)) return fallback;
   const auto parsed = parse_duration(text(name));
-  if (!parsed) throw invalid(fmt::format("--{} takes a duration such as \"90s\", not \"{}\"", name, text(name)));
+  if (!parsed)
+    throw invalid(fmt::format("--{} takes a duration, not \"{}\"", name, text(name)),
+                  fmt::format("for example --{} 90s", name));
   return *parsed;
 }
 
@@ -46,7 +51,8 @@ std::vector<std::pair<std::string, std::string>> Args::pairs(std::string_view na
   for (const std::string& given : all(name)) {
     const auto equals = given.find('=');
     if (equals == std::string::npos || equals == 0)
-      throw invalid(fmt::format("--{} takes key=value, not \"{}\"", name, given));
+      throw invalid(fmt::format("--{} takes key=value, not \"{}\"", name, given),
+                    fmt::format("for example --{} NAME=VALUE", name));
     split.emplace_back(given.substr(0, equals), given.substr(equals + 1));
   }
   return split;

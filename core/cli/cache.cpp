@@ -7,8 +7,8 @@
 #include "cli/output.h"
 #include "cli/services.h"
 #include "cli/verbs.h"
-#include "engine/lock.h"
 #include "engine/record.h"
+#include "process/file_lock.h"
 
 namespace kiln::cli {
 namespace {
@@ -42,7 +42,7 @@ void refuse_while_a_build_runs(const Home& home) {
   for (const auto& entry : std::filesystem::directory_iterator(home.layers(), none)) {
     const auto lock = entry.path() / "lock";
     if (entry.path().filename().string().starts_with(".work-") && std::filesystem::exists(lock) &&
-        !engine::Lock::try_take(lock))
+        !FileLock::try_exclusive(lock))
       throw refused("a build is running on this kiln home", "wait until it is done, or stop it, then clear the cache");
   }
 }
@@ -83,7 +83,7 @@ int run_cache_clear(Call& call) {
   const Home& home = call.services.home();
   std::uint64_t freed = 0;
   if (std::filesystem::exists(home.layers())) {
-    const auto lock = engine::Lock::take(home.layers() / ".lock");  // no run begins meanwhile
+    const auto lock = FileLock::exclusive(home.layers() / ".lock");  // no run begins meanwhile
     refuse_while_a_build_runs(home);
     for (const auto& entry : std::filesystem::directory_iterator(home.layers())) {
       if (entry.path().filename() == ".lock") continue;

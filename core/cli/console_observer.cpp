@@ -14,7 +14,6 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t bar_cells = 20;
 constexpr auto redraw_every = 100ms;
-constexpr auto sign_of_life_every = 10s;
 
 std::string bar(double part) {
   const auto full = static_cast<std::size_t>(std::lround(std::clamp(part, 0.0, 1.0) * bar_cells));
@@ -29,6 +28,7 @@ std::string bytes(double count) {
 
 std::string amount(const Progress& p, double per_second) {
   const bool bounded = p.total > 0;
+  if (!bounded && p.done <= 0) return "";
   std::string text;
   switch (p.unit) {
     case Progress::Unit::bytes:
@@ -80,7 +80,7 @@ std::string progress_text(const Progress& p, double per_second) {
 ConsoleObserver::ConsoleObserver(std::FILE* stream, int fd, RunHeader header)
     : stream_(stream), fd_(fd), header_(std::move(header)), live_(terminal_of(fd).live) {
   for (const std::string& name : header_.stages) name_width_ = std::max(name_width_, width_of(printable(name)));
-  if (live_) ticker_ = std::jthread([this](std::stop_token stop) { tick(std::move(stop)); });
+  ticker_ = std::jthread([this](std::stop_token stop) { tick(std::move(stop)); });
 }
 
 ConsoleObserver::~ConsoleObserver() {
@@ -117,6 +117,11 @@ void ConsoleObserver::on(const engine::Event& event) {
   }
 }
 
+void ConsoleObserver::stopping() {
+  const std::lock_guard lock(mutex_);
+  print("stopping: what is unfinished is removed, what is sealed stays (a second Ctrl-C ends kiln at once)");
+}
+
 void ConsoleObserver::print_header(const engine::Event& event) {
   if (!header_.shown) return;
   std::string line =
@@ -150,10 +155,25 @@ void ConsoleObserver::update(const engine::Event& event) {
   running_.rate.add(now, event.progress.done);
   if (live_) {
     if (now - last_draw_ >= redraw_every) draw(now);
-  } else if (now - last_draw_ >= sign_of_life_every) {
-    last_draw_ = now;
-    print(label(running_.number, running_.name) + progress_text(running_.progress, running_.rate.per_second()));
+  } else {
+    give_sign_of_life(now);
   }
+}
+
+void ConsoleObserver::give_sign_of_life(Clock::time_point now) {
+  if (running_.number == 0 || now - last_draw_ < header_.sign_of_life_every) return;
+  last_draw_ = now;
+  print(running_text(now));
+}
+
+std::string ConsoleObserver::running_text(Clock::time_point now) const {
+  const std::string elapsed = format_duration(std::chrono::duration_cast<Duration>(now - running_.since));
+  std::string text = label(running_.number, running_.name);
+  if (!running_.has_progress) return text + pad(elapsed, 10, true);
+  // Without an amount that grows, the time is what shows that it is alive.
+  const bool counts = running_.progress.total > 0 || running_.progress.done > 0;
+  if (!counts) text += pad(elapsed, 10, true) + "   ";
+  return text + progress_text(running_.progress, running_.rate.per_second());
 }
 
 void ConsoleObserver::finish(const engine::Event& event, const std::string& state, const std::string& text) {
@@ -180,12 +200,7 @@ void ConsoleObserver::print(const std::string& line) {
 
 void ConsoleObserver::draw(Clock::time_point now) {
   if (running_.number == 0) return;
-  std::string text = label(running_.number, running_.name);
-  if (running_.has_progress)
-    text += progress_text(running_.progress, running_.rate.per_second());
-  else
-    text += pad(format_duration(std::chrono::duration_cast<Duration>(now - running_.since)), 10, true);
-  std::fputs(("\r\x1b[2K" + fit(text, terminal_of(fd_).columns - 1)).c_str(), stream_);
+  std::fputs(("\r\x1b[2K" + fit(running_text(now), terminal_of(fd_).columns - 1)).c_str(), stream_);
   std::fflush(stream_);
   drawn_ = true;
   last_draw_ = now;
@@ -199,9 +214,13 @@ void ConsoleObserver::erase() {
 void ConsoleObserver::tick(std::stop_token stop) {
   std::unique_lock lock(mutex_);
   while (!stop.stop_requested()) {
-    woken_.wait_for(lock, stop, 250ms, [] { return false; });
+    woken_.wait_for(lock, stop, std::min<Clock::duration>(250ms, header_.sign_of_life_every), [] { return false; });
     const auto now = Clock::now();
-    if (!stop.stop_requested() && now - last_draw_ >= 250ms) draw(now);
+    if (stop.stop_requested()) return;
+    if (!live_)
+      give_sign_of_life(now);
+    else if (now - last_draw_ >= 250ms)
+      draw(now);
   }
 }
 

@@ -23,6 +23,8 @@ struct RunHeader {
   std::vector<std::string> stages = {};  ///< names, for the width of their column
   /// "tcg (kvm failed its self-test, kiln doctor)". Asked when something is left to run; unset or empty: not shown.
   std::function<std::string()> accelerator = {};
+  /// In a pipe: how often a stage that goes on gives a sign of life.
+  std::chrono::milliseconds sign_of_life_every{10'000};
 };
 
 /// Measures how fast a stage goes, over the last few seconds.
@@ -46,6 +48,8 @@ class ConsoleObserver final : public engine::Observer {
   ConsoleObserver(std::FILE* stream, int fd, RunHeader header);
   ~ConsoleObserver();
   void on(const engine::Event&) override;
+  /// [any thread] Says that the request to stop was heard: ending a stage may take seconds.
+  void stopping();
 
  private:
   struct Running {
@@ -64,6 +68,8 @@ class ConsoleObserver final : public engine::Observer {
   std::string label(std::size_t number, const std::string& name) const;
   void print(const std::string& line);  ///< a line that stays
   void draw(std::chrono::steady_clock::time_point now);
+  void give_sign_of_life(std::chrono::steady_clock::time_point now);
+  std::string running_text(std::chrono::steady_clock::time_point now) const;
   void erase();
   void tick(std::stop_token);
 

@@ -38,6 +38,12 @@ std::string version_in(const std::string& text) {
   return "";
 }
 
+Finding examine_file_systems() {
+  if (appliance_has("xfsprogs")) return {State::ok, "file systems of guests", "ext2 to ext4, btrfs, xfs", ""};
+  return {State::warn, "file systems of guests", "guests on xfs (Red Hat and its kin) cannot be edited",
+          "sudo apt-get install libguestfs-xfs"};
+}
+
 Finding examine_firmware() {
   if (std::filesystem::exists(ovmf_code())) return {State::ok, "OVMF", ovmf_code().string(), ""};
   return {State::warn, "OVMF", "no UEFI firmware: images that boot by UEFI cannot be started",
@@ -143,6 +149,7 @@ std::vector<Finding> examine_host(const std::filesystem::path& home, const std::
       if (seen.insert(need).second) findings.push_back(examine_program(need, plugin.name));
   }
   findings.push_back({State::ok, "libguestfs", libguestfs_version(), ""});  // linked: without it no kiln would run
+  findings.push_back(examine_file_systems());
   findings.push_back(examine_kernel());
   findings.push_back(examine_firmware());
   findings.push_back(examine_space(home));

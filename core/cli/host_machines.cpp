@@ -6,9 +6,9 @@
 
 #include "cli/write_disk.h"
 #include "disk/manifest.h"
-#include "engine/lock.h"
 #include "engine/record.h"
 #include "machine/boot_check.h"
+#include "process/file_lock.h"
 
 namespace kiln::cli {
 
@@ -58,7 +58,7 @@ BootReport HostMachines::boot(const BootSpec& spec) {
 Launched HostMachines::launch(const LaunchSpec& spec, const Bases::Told& progress) {
   std::filesystem::create_directories(home_.bases());
   // Until the instance has its folder, nothing else tells a removal that the image is in use.
-  const auto lock = engine::Lock::take(home_.bases() / ".lock");
+  const auto lock = FileLock::exclusive(home_.bases() / ".lock");
   const Image image = catalog_.show(spec.image).image;
   const Accelerator accelerator =
       spec.accelerator.empty() ? accelerator_() : choose_accelerator(spec.accelerator, home_.root(), stop_);
@@ -72,7 +72,7 @@ Launched HostMachines::launch(const LaunchSpec& spec, const Bases::Told& progres
 
 Removal HostMachines::remove_image(const std::string& reference) {
   std::filesystem::create_directories(home_.bases());
-  const auto lock = engine::Lock::take(home_.bases() / ".lock");
+  const auto lock = FileLock::exclusive(home_.bases() / ".lock");
   Removal removal = catalog_.remove(reference, [this](const Image& image) {
     std::vector<std::string> names;
     for (const Instance& instance : instances_.instances_of(image.id)) names.push_back(instance.name);

@@ -86,15 +86,17 @@ int run_image_show(Call& call) {
 }
 
 int run_image_verify(Call& call) {
-  const std::string reference = call.args.text("IMAGE");
+  const bool all = !call.args.has("IMAGE");
+  const std::string reference = all ? "the whole store" : call.args.text("IMAGE");
   Activity activity("verifying", call.out.json());
   VerifyOptions options{.stop = call.stop, .progress = activity.bytes()};
-  const VerifyReport report = call.services.catalog().verify(reference, options);
+  const VerifyReport report =
+      all ? call.services.catalog().verify({}, options) : call.services.catalog().verify(reference, options);
   activity.end();
   if (call.out.json()) {
     Json damaged = Json::array();
     for (const DamagedChunk& chunk : report.damaged) damaged.push_back(to_json(chunk));
-    call.out.object({{"image", reference},
+    call.out.object({{"image", all ? Json(nullptr) : Json(reference)},
                      {"ok", report.damaged.empty()},
                      {"chunks", report.chunks},
                      {"bytes", report.bytes},
@@ -111,7 +113,7 @@ int run_image_verify(Call& call) {
     evidence.push_back(fmt::format("{} at {} of {}: {} (in {})", to_hex(chunk.digest).substr(0, 12), chunk.offset,
                                    chunk.file.string(), chunk.reason, joined(chunk.images)));
   throw Error(fmt::format("{} of {} chunks of {} are damaged", report.damaged.size(), report.chunks, reference),
-              "publish the image again from its source: damaged chunks are replaced by what is read then", evidence);
+              "remove every image that is named here, then publish them again from their sources", evidence);
 }
 
 int run_image_rm(Call& call) {

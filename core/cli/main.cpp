@@ -1,7 +1,9 @@
 // Where a kiln starts and ends: arguments in, exit code out, and every failure shown in one form.
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <filesystem>
 #include <new>
@@ -27,6 +29,7 @@ bool asks_for_json(const std::vector<std::string>& words) {
 
 int run_verb(const Parsed& parsed, Output& out) {
   if (parsed.verb == nullptr) {
+    if (parsed.exit_code != 0 && out.json()) throw invalid("no command is given", "see kiln --help");
     if (parsed.exit_code != 0)
       std::fputs(parsed.text.c_str(), stderr);
     else
@@ -74,6 +77,13 @@ int run(const std::vector<std::string>& words) {
 }  // namespace
 }  // namespace kiln::cli
 
+/// A daemon or a cron job may start us with closed standard streams: the next file opened would be taken for one.
+static void open_standard_streams() {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd)
+    if (::fcntl(fd, F_GETFD) < 0 && errno == EBADF) (void)::open("/dev/null", O_RDWR);
+}
+
 int main(int argc, char** argv) {
+  open_standard_streams();
   return kiln::cli::run(std::vector<std::string>(argv + 1, argv + std::max(argc, 1)));
 }

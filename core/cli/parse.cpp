@@ -59,6 +59,9 @@ void refuse_leftovers(const Bound& bound) {
     if (word.size() > 1 && word.front() == '-') {
       const std::string name = word.substr(0, word.find('='));
       const auto near = nearest(name, bound.options);
+      if (near == name)
+        throw invalid(fmt::format("kiln {}: \"{}\" stands after \"--\", where no options are", bound.verb->name, name),
+                      "put the options before it");
       throw invalid(
           fmt::format("kiln {}: unknown option \"{}\"", bound.verb->name, name),
           near ? fmt::format("did you mean \"{}\"?", *near) : fmt::format("see kiln {} --help", bound.verb->name));

@@ -65,6 +65,7 @@ engine::RunResult run_observed(Call& call, const engine::Pipeline& pipeline, boo
   if (header && starts_machines(pipeline))
     first.accelerator = [&] { return note(call.services.accelerator(), call.args.has("accel")); };
   ConsoleObserver observer(stderr, STDERR_FILENO, std::move(first));
+  const std::stop_callback heard(call.stop, [&] { observer.stopping(); });
   return engine::run(pipeline, call.services.engine(), observer, options);
 }
 

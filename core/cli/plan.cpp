@@ -47,16 +47,21 @@ Json to_json(const engine::Plan& plan) {
     if (stage.result) one["result"] = *stage.result;
     stages.push_back(std::move(one));
   }
-  return {{"pipeline", plan.pipeline},
-          {"stages", stages},
-          {"hits", plan.hits()},
-          {"estimate_seconds", static_cast<double>(plan.estimate.count()) / 1000}};
+  return {{"pipeline", plan.pipeline}, {"stages", stages},
+          {"hits", plan.hits()},       {"appliances", plan.appliances},
+          {"boots", plan.boots},       {"estimate_seconds", static_cast<double>(plan.estimate.count()) / 1000}};
+}
+
+std::string counted(std::size_t count, const char* what) {
+  return fmt::format(", {} {}{}", count, what, count == 1 ? "" : "s");
 }
 
 std::string sum_up(const engine::Plan& plan, const Home& home) {
   const std::size_t runs = plan.stages.size() - plan.hits();
   if (runs == 0) return "nothing to do: every result is there";
   std::string text = fmt::format("{} of {} stages will run", runs, plan.stages.size());
+  if (plan.appliances > 0) text += counted(plan.appliances, "appliance");
+  if (plan.boots > 0) text += counted(plan.boots, "boot");
   if (plan.estimate.count() > 0) text += ", " + about(plan.estimate);
   std::error_code unknown;
   const auto space = std::filesystem::space(home.root(), unknown);

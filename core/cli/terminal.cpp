@@ -5,8 +5,6 @@
 
 #include <cstdlib>
 
-#include <fmt/format.h>
-
 namespace kiln::cli {
 namespace {
 
@@ -29,30 +27,6 @@ Terminal terminal_of(int fd) {
   const char* type = std::getenv("TERM");
   terminal.live = !set_and_not_empty("NO_COLOR") && type != nullptr && std::string_view(type) != "dumb";
   return terminal;
-}
-
-std::string printable(std::string_view text) {
-  std::string safe;
-  safe.reserve(text.size());
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    const auto byte = static_cast<unsigned char>(c);
-    // U+0080..U+009F are control characters too: some terminals take C2 9B for ESC [.
-    const bool c1 = byte == 0xC2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xA0;
-    if (c == '\n')
-      safe += "\\n";
-    else if (c == '\t')
-      safe += "\\t";
-    else if (c == '\r')
-      safe += "\\r";
-    else if (byte < 0x20 || byte == 0x7F)
-      safe += fmt::format("\\x{:02x}", byte);
-    else if (c1)
-      safe += fmt::format("\\x{:02x}", static_cast<unsigned char>(text[++i]));
-    else
-      safe += c;
-  }
-  return safe;
 }
 
 std::size_t width_of(std::string_view text) {

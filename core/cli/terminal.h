@@ -1,8 +1,10 @@
 #pragma once
-// What kind of terminal, if any, is at the other end of a stream, and text that is safe to show on one.
+// What kind of terminal, if any, is at the other end of a stream, and how text is laid out on one.
 
 #include <string>
 #include <string_view>
+
+#include <kiln/text.h>
 
 namespace kiln::cli {
 
@@ -13,10 +15,6 @@ struct Terminal {
 };
 /// Asks the kernel anew at each call: windows are resized while a build runs.
 Terminal terminal_of(int fd);
-
-/// Control characters of `text` as \n, \t, \x1b: names and serial lines come from strangers, and must neither move the
-/// cursor nor break a line.
-std::string printable(std::string_view text);
 
 /// Columns that UTF-8 text takes, counting one for each code point.
 std::size_t width_of(std::string_view text);

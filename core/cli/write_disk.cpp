@@ -12,6 +12,7 @@ namespace kiln::cli {
 
 PassResult write_disk(const std::filesystem::path& target, const WriteDisk& how) {
   PendingFile pending(target);
+  pending.remove_abandoned();
   const auto sink = how.format.create_with(pending.path(), how.from.size(), how.options);
   const std::array<BlockSink*, 1> sinks{sink.get()};
   const PassOptions options{
@@ -26,26 +27,6 @@ PassResult write_disk(const std::filesystem::path& target, const WriteDisk& how)
   pending.commit(false);
   if (how.as_base) sync_directory(target.parent_path());
   return result;
-}
-
-const Format& format_for(const std::filesystem::path& file, const std::string& named, const Formats& formats) {
-  if (!named.empty()) return formats.get(named);
-  std::string extension = file.extension().string();
-  if (!extension.empty()) extension.erase(0, 1);
-  std::transform(extension.begin(), extension.end(), extension.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
-  std::string choices;
-  for (const std::string& name : formats.names()) {
-    if (name == extension) return formats.get(name);
-    choices += (choices.empty() ? "" : ", ") + name;
-  }
-  // The usual case needs one plugin; only an unusual extension makes every format say which ones are its.
-  for (const std::string& name : formats.names()) {
-    const auto& own = formats.get(name).about().extensions;
-    if (std::find(own.begin(), own.end(), extension) != own.end()) return formats.get(name);
-  }
-  throw invalid(fmt::format("the name \"{}\" does not tell which format to write", file.string()),
-                "name the format, one of: " + choices);
 }
 
 Table format_options(const std::vector<std::pair<std::string, std::string>>& given, const Format& format) {

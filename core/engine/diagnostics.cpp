@@ -5,20 +5,23 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include <kiln/text.h>
+
 namespace kiln::engine {
 
 std::string render(const Diagnostic& d) {
-  std::string out = d.file;
+  std::string out = printable(d.file);
   if (!d.file.empty() && d.place.line != 0) out += fmt::format(":{}:{}", d.place.line, d.place.column);
-  out += fmt::format("{}error: {}\n", out.empty() ? "" : ": ", d.what);
+  out += fmt::format("{}error: {}\n", out.empty() ? "" : ": ", printable(d.what));
   if (d.place.line != 0 && !d.source.empty()) {
     std::string line = d.source;
     std::ranges::replace(line, '\t', ' ');  // one column each, so that the caret stands right
-    const std::string carets(std::max<std::size_t>(d.place.length, 1), '^');
-    out += fmt::format("{:>5} | {}\n      | {:>{}}\n", d.place.line, line, carets,
-                       std::max<std::size_t>(d.place.column, 1) - 1 + carets.size());
+    const std::string shown = printable(line), carets(std::max<std::size_t>(d.place.length, 1), '^');
+    out += fmt::format("{:>5} | {}\n", d.place.line, shown);
+    if (shown == line)  // otherwise the columns are others
+      out += fmt::format("      | {:>{}}\n", carets, std::max<std::size_t>(d.place.column, 1) - 1 + carets.size());
   }
-  if (!d.hint.empty()) out += fmt::format("help: {}\n", d.hint);
+  if (!d.hint.empty()) out += fmt::format("help: {}\n", printable(d.hint));
   return out;
 }
 

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <chrono>
 #include <nlohmann/json.hpp>
+#include <random>
 #include <vector>
 
 #include <kiln/file.h>
@@ -92,6 +93,22 @@ std::string InputDigests::digest(const fs::path& path) {
     for (const fs::path& file : all) add(file.lexically_relative(path).string(), file);
   }
   return hasher.hex();
+}
+
+std::string InputDigests::digest_secret(const std::string& text) {
+  if (!salt_) {
+    const fs::path salt = file_.parent_path() / "salt";
+    std::error_code error;
+    // A plan makes no home, and there nothing was ever sealed.
+    if (!fs::exists(salt, error) && fs::exists(file_.parent_path(), error)) {
+      std::random_device random;
+      std::string fresh;
+      for (int i = 0; i < 8; ++i) fresh += fmt::format("{:08x}", random());
+      write_text(salt, fresh);
+    }
+    salt_ = fs::exists(salt, error) ? read_text(salt) : std::string();
+  }
+  return to_hex(sha256(*salt_ + text));
 }
 
 void InputDigests::save() noexcept {

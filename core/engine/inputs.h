@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 
 #include <kiln/digest.h>
@@ -22,6 +23,9 @@ class InputDigests {
   /// Hexadecimal. Of a file: its permission bits and content. Of a folder: names, permission bits, content and the
   /// targets of symbolic links of everything below it, in the order of the names.
   std::string digest(const std::filesystem::path&);
+  /// Hexadecimal, of a secret's text. Salted with a random number of this home, so that a short password cannot be
+  /// found by trying.
+  std::string digest_secret(const std::string& text);
   /// Writes what is new. Failing to is not an error.
   void save() noexcept;
 
@@ -32,6 +36,7 @@ class InputDigests {
   std::string of_file(const std::filesystem::path&);
 
   std::filesystem::path file_;
+  std::optional<std::string> salt_;
   std::map<std::string, Known> known_;
   bool changed_ = false;
 };

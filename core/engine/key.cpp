@@ -34,7 +34,8 @@ class Keyed {
   }
 
   Value one(const Value& value, const Param& param) {
-    if (param.secret) return Value{"sha256:" + to_hex(sha256(canonical(value)))};
+    if (param.secret && value == param.fallback) return Value{"sha256:" + to_hex(sha256(canonical(value)))};
+    if (param.secret) return Value{"sha256:" + inputs_.digest_secret(canonical(value))};
     if (const auto* input = std::get_if<InputPath>(&value.v))
       return input->path.empty() ? Value{std::string()} : Value{"sha256:" + inputs_.digest(input->path)};
     if (param.type.kind == Kind::record)

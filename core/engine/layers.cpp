@@ -1,9 +1,11 @@
 #include "engine/layers.h"
 
+#include <fts.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <atomic>
+#include <fmt/format.h>
+
 #include <cerrno>
 
 #include <kiln/file.h>
@@ -15,15 +17,15 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view work_prefix = ".work-";
 
-Lock take_names(const Layers& layers) {
-  return Lock::take(layers.folder() / ".lock");
+FileLock take_names(const Layers& layers) {
+  return FileLock::exclusive(layers.folder() / ".lock");
 }
 
 bool is_work(const fs::path& path) {
   return path.filename().string().starts_with(work_prefix);
 }
 
-/// ".work-<pid>-<n>" of ".work-<pid>-<n>-<i>".
+/// ".work-<pid>-<random>" of ".work-<pid>-<random>-<i>".
 fs::path owner_of(const fs::path& path) {
   const std::string name = path.filename().string();
   const auto pid = name.find('-', work_prefix.size());
@@ -39,7 +41,7 @@ std::string pid_of(const fs::path& path) {
 bool alive(const fs::path& work) {
   const fs::path lock = owner_of(work) / "lock";
   std::error_code error;
-  return fs::exists(lock, error) && !Lock::try_take(lock);
+  return fs::exists(lock, error) && !FileLock::try_exclusive(lock);
 }
 
 /// With the names locked. A run makes its folder and takes its lock under the same lock, so a folder without a held
@@ -49,7 +51,7 @@ void remove_dead(const Layers& layers) {
   std::vector<fs::path> dead;
   for (const auto& entry : fs::directory_iterator(layers.folder()))
     if (is_work(entry.path()) && !alive(entry.path())) dead.push_back(entry.path());
-  for (const fs::path& path : dead) fs::remove_all(path, error);
+  for (const fs::path& path : dead) remove_tree(path);
 }
 
 void make_read_only(const fs::path& file) {
@@ -58,6 +60,22 @@ void make_read_only(const fs::path& file) {
 }
 
 }  // namespace
+
+void remove_tree(const fs::path& top) noexcept {
+  std::string name = top.string();
+  char* const paths[] = {name.data(), nullptr};
+  FTS* walk = ::fts_open(paths, FTS_PHYSICAL | FTS_XDEV | FTS_NOCHDIR, nullptr);
+  if (walk == nullptr) return;
+  while (const FTSENT* entry = ::fts_read(walk)) {
+    if (entry->fts_info == FTS_D && (entry->fts_statp->st_mode & S_IRWXU) != S_IRWXU)
+      ::chmod(entry->fts_accpath, S_IRWXU);
+    else if (entry->fts_info == FTS_DP || entry->fts_info == FTS_DNR)
+      ::rmdir(entry->fts_accpath);
+    else if (entry->fts_info != FTS_D)
+      ::unlink(entry->fts_accpath);
+  }
+  ::fts_close(walk);
+}
 
 std::optional<Record> Layers::find(const std::string& key) const {
   std::optional<Record> record = read_record(folder_ / key / "layer.json");
@@ -69,6 +87,18 @@ std::optional<Record> Layers::find(const std::string& key) const {
   return std::nullopt;
 }
 
+std::string Layers::stamp(const std::string& key) const {
+  std::string all;
+  for (std::string at = key; !at.empty();) {
+    struct stat st {};
+    if (::stat(disk(at).c_str(), &st) != 0) throw system_error("cannot read " + disk(at).string(), errno);
+    all += fmt::format("{} {} {} {}.{:09}\n", at, st.st_ino, st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+    const std::optional<Record> record = read_record(folder_ / at / "layer.json");
+    at = record ? record->parent : "";
+  }
+  return all;
+}
+
 std::shared_ptr<const BlockReader> Layers::open(const std::string& key) const {
   const std::optional<Record> record = read_record(folder_ / key / "layer.json");
   if (!record) throw Error("layer " + key + " is gone", "run the pipeline again");
@@ -76,24 +106,24 @@ std::shared_ptr<const BlockReader> Layers::open(const std::string& key) const {
 }
 
 Workspace::Workspace(const Layers& layers) : layers_(layers) {
-  static std::atomic<unsigned> count{0};
   std::error_code error;
   fs::create_directories(layers.folder(), error);
   if (error)
     throw system_error("cannot create " + layers.folder().string(), error.value(),
                        "set KILN_HOME to a folder that you may write to");
-  const Lock names = take_names(layers);
+  const FileLock names = take_names(layers);
   remove_dead(layers);
-  folder_ = layers.folder() / (std::string(work_prefix) + std::to_string(::getpid()) + '-' + std::to_string(count++));
-  fs::create_directory(folder_);
-  fs::permissions(folder_, fs::perms::owner_all);
-  lock_ = Lock::try_take(folder_ / "lock");
+  // The number is for people. Two containers on one volume may both be process 1, so it alone would not do.
+  std::string name = (layers.folder() / (std::string(work_prefix) + std::to_string(::getpid()) + "-XXXXXX")).string();
+  if (::mkdtemp(name.data()) == nullptr) throw system_error("cannot create " + name, errno);
+  folder_ = name;
+  lock_ = FileLock::try_exclusive(folder_ / "lock");
+  if (!lock_) throw Error("another process has locked " + folder_.string(), "run again");
 }
 
 Workspace::~Workspace() {
-  std::error_code error;
-  for (unsigned i = 0; i < count_; ++i) fs::remove_all(folder_.string() + '-' + std::to_string(i), error);
-  fs::remove_all(folder_, error);
+  for (unsigned i = 0; i < count_; ++i) remove_tree(folder_.string() + '-' + std::to_string(i));
+  remove_tree(folder_);
 }
 
 fs::path Workspace::make_folder(const std::string& name) {
@@ -105,7 +135,11 @@ fs::path Workspace::make_folder(const std::string& name) {
 
 LayerDraft::LayerDraft(Workspace& workspace, const std::string& key) : workspace_(workspace) {
   const Layers& layers = workspace.layers();
-  const Lock names = take_names(layers);
+  const FileLock names = take_names(layers);
+  // What this run has decided since, it has decided without that layer.
+  if (!key.empty() && layers.find(key))
+    throw Error("another kiln has built the same layer meanwhile", "run again: it goes on from there",
+                {"layer " + key});
   for (const auto& entry : fs::directory_iterator(layers.folder())) {
     std::error_code error;
     const fs::path mark = entry.path() / "building";
@@ -129,7 +163,7 @@ void LayerDraft::seal(const Record& record) {
   make_read_only(disk());
   make_read_only(manifest());
   write_record(folder_ / "layer.json", record, true);
-  const Lock names = take_names(layers);
+  const FileLock names = take_names(layers);
   std::error_code error;
   fs::remove(folder_ / "building", error);
   sync_directory(folder_);

@@ -4,8 +4,8 @@
 //     layers/<key>/disk.qcow2   the disk, or what differs from the layer below (its backing file: ../<key>/disk.qcow2)
 //     layers/<key>/manifest     its chunk digests
 //     layers/<key>/layer.json   the stage's Record; names the layer below
-//     layers/.work-<pid>-<n>/   a run's own: its lock, scratch folders, sockets
-//     layers/.work-<pid>-<n>-*/ layers that it works on
+//     layers/.work-<pid>-<r>/   a run's own: its lock, scratch folders, sockets; r: six random letters
+//     layers/.work-<pid>-<r>-*/ layers that it works on
 //
 // A layer is complete or has no name: it is made in a work folder, synced, made read-only and then renamed. What a run
 // that was killed left behind is removed at the start of the next one; the lock tells who is alive.
@@ -17,10 +17,14 @@
 
 #include <kiln/format.h>
 
-#include "engine/lock.h"
 #include "engine/record.h"
+#include "process/file_lock.h"
 
 namespace kiln::engine {
+
+/// Removes a tree as far as it lies on one file system: what a program that was killed has mounted into it is the
+/// host's, and stays.
+void remove_tree(const std::filesystem::path& top) noexcept;
 
 /// The sealed ones. Cheap to make; nothing is cached.
 class Layers {
@@ -32,6 +36,8 @@ class Layers {
   std::optional<Record> find(const std::string& key) const;
   std::filesystem::path disk(const std::string& key) const { return folder_ / key / "disk.qcow2"; }
   std::filesystem::path manifest(const std::string& key) const { return folder_ / key / "manifest"; }
+  /// Size and time of the last write of every file that the layer's disk is made of: another one tells of a write.
+  std::string stamp(const std::string& key) const;
   /// With everything below it.
   std::shared_ptr<const BlockReader> open(const std::string& key) const;
 
@@ -60,8 +66,8 @@ class Workspace {
  private:
   friend class LayerDraft;
   const Layers& layers_;
-  std::filesystem::path folder_;  // layers/.work-<pid>-<n>
-  std::optional<Lock> lock_;
+  std::filesystem::path folder_;  // layers/.work-<pid>-<r>
+  std::optional<FileLock> lock_;
   unsigned count_ = 0;
 };
 

@@ -11,6 +11,20 @@ std::size_t Plan::hits() const {
   return static_cast<std::size_t>(std::ranges::count(stages, State::hit, &PlannedStage::state));
 }
 
+namespace {
+
+void add_needs(Plan& plan, const Step& step, const PlannedStage& stage) {
+  if (stage.estimate) plan.estimate += *stage.estimate;
+  if (stage.role == Role::change) {
+    const bool joins =
+        !plan.stages.empty() && plan.stages.back().role == Role::change && plan.stages.back().state != State::hit;
+    if (!joins) ++plan.appliances;
+  }
+  if (std::ranges::count(step.stage->about().needs, "qemu-system-x86_64") > 0) ++plan.boots;
+}
+
+}  // namespace
+
 Plan make_plan(const Pipeline& pipeline, const Services& services, const std::vector<std::string>& again) {
   const Home home(services.home);
   const Layers layers(home.layers(), services.layer_format);
@@ -33,7 +47,7 @@ Plan make_plan(const Pipeline& pipeline, const Services& services, const std::ve
     if (!link.key.hex.empty() && !options.again.contains(step.number)) stage.key = link.key.hex;
     if (link.record) stage.result = link.record->summary;
     if (link.last && link.last->stage == step.use) stage.estimate = link.last->elapsed;
-    if (link.state != State::hit && stage.estimate) plan.estimate += *stage.estimate;
+    if (link.state != State::hit) add_needs(plan, step, stage);
     plan.stages.push_back(std::move(stage));
   }
   return plan;

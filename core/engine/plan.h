@@ -33,7 +33,9 @@ struct PlannedStage {
 struct Plan {
   std::string pipeline;
   std::vector<PlannedStage> stages;
-  Duration estimate{};  ///< the sum of the known estimates of what will run
+  Duration estimate{};         ///< the sum of the known estimates of what will run
+  std::size_t appliances = 0;  ///< that will be started: neighbouring changes share one
+  std::size_t boots = 0;       ///< machines that will be started
 
   std::size_t hits() const;
 };

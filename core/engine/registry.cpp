@@ -7,9 +7,12 @@
 #include <cstdlib>
 #include <map>
 #include <mutex>
+#include <optional>
 
 #include <kiln/file.h>
 #include <kiln/plugin.h>
+
+#include "engine/signatures.h"
 
 namespace kiln::engine {
 namespace {
@@ -165,12 +168,20 @@ const Format& Registry::detect(const fs::path& path) const {
   const Glimpse glimpse{head, tail, size};
 
   std::vector<const Format*> sure, weak;
-  for (const std::string& name : names()) {
-    const Format& format = get(name);
-    const Match match = format.probe(glimpse);
-    if (match == Match::yes) sure.push_back(&format);
-    if (match == Match::weak) weak.push_back(&format);
-  }
+  std::optional<Error> broken;  // a plugin that does not load might have known the file
+  for (const std::string& name : names()) try {
+      const Format& format = get(name);
+      const Match match = format.probe(glimpse);
+      if (match == Match::yes) sure.push_back(&format);
+      if (match == Match::weak) weak.push_back(&format);
+    } catch (const Error& error) {
+      broken = error;
+    }
+  if (sure.empty() && broken) throw Error(*broken);
+  if (const std::string_view other = known_container(glimpse); sure.empty() && !other.empty())
+    throw invalid(path.string() + " is " + std::string(other) + ", which no installed format reads",
+                  "unpack or convert it first; if it really is a disk of another format, force that one",
+                  {"installed formats: " + listing(names())});
   const std::vector<const Format*>& found = sure.empty() ? weak : sure;
   if (found.size() == 1) return *found.front();
   if (found.empty())

@@ -18,6 +18,8 @@ std::filesystem::path prepared(const std::filesystem::path& home) {
     if (error)
       throw system_error("cannot create " + (home / name).string(), error.value(),
                          "set KILN_HOME to a folder that you may write to");
+    // The home itself may be older than kiln, and open to others.
+    std::filesystem::permissions(home / name, std::filesystem::perms::owner_all, error);
   }
   return home;
 }

@@ -154,6 +154,7 @@ class Runner {
     const auto stage = start(0);
     bench_.listen(receivers(*stage));
     call(*stage);
+    require_same_inputs(0);
     if (!bench_.busy() && !stage->produced)
       run_.as(stage->step(), [] { throw Error("it made no disk", "this is a bug in the plugin: tell its author"); });
     source_facts_ = before;
@@ -170,6 +171,18 @@ class Runner {
       source_draft_ = record_of(0, *stage, before);
       tell_done(*stage, source_draft_);
     }
+  }
+
+  /// A result is kept under the key that was made before the stage ran: what that key saw must still be there.
+  void require_same_inputs(std::size_t i) {
+    const Step& step = steps()[i];
+    run_.as(step, [&] {
+      InputDigests inputs(run_.home.inputs());
+      const Key now = stage_key(links_[i].below, *step.stage, step.params, inputs);
+      if (const auto difference = first_difference(links_[i].key.parts, now.parts))
+        throw Error("an input was changed while the stage ran", "wait until whoever writes it is done, then run again",
+                    {*difference});
+    });
   }
 
   Record source_record(const StageContext& stage, const Digest& content) {
@@ -222,6 +235,7 @@ class Runner {
       cached(i);
       return i + 1;
     }
+    stage_started_ = Steady::now();
     run_.as(steps()[i], [&] { bench_.start_overlay(links_[i].below, links_[i].key.hex); });
     for (;; ++i) {
       const bool last = i + 1 == steps().size() || steps()[i + 1].stage->role() != Role::change;
@@ -242,6 +256,7 @@ class Runner {
         bench_.finish_and_go_on(links_[i].key.hex, links_[i + 1].key.hex);
       }
     });
+    require_same_inputs(i);
     const Record record = record_of(i, *stage, before);
     bench_.seal(record);
     if (const auto nonce = chain_options_.nonce.find(stage->step().number); nonce != chain_options_.nonce.end())
@@ -328,11 +343,18 @@ class Runner {
     const Facts before = run_.facts;
     const auto stage = start(i);
     stage->look_at({run_.layers.disk(below), run_.layers.format().about().name}, run_.layers.find(below)->size);
+    const std::string stamp = run_.layers.stamp(below);
     call(*stage);
+    if (run_.layers.stamp(below) != stamp)
+      run_.as(stage->step(), [&] {
+        throw Error("the disk was written to while it was only to be looked at",
+                    "remove the damaged layers and run again: kiln cache clear", {run_.layers.disk(below).string()});
+      });
     sink_done(i, *stage, record_of(i, *stage, before), "");
   }
 
   void sink_done(std::size_t i, const StageContext& stage, const Record& record, const std::string& note) {
+    require_same_inputs(i);
     write_record(run_.home.done(record.key), record, false);
     remember(i, record);
     tell_done(stage, record, note);

@@ -8,8 +8,7 @@ StageContext::StageContext(RunState& run, const Step& step, Workbench& bench)
     : run_(run), step_(step), bench_(bench), log_(run.log_file(step)) {}
 
 StageContext::~StageContext() {
-  std::error_code error;
-  if (!scratch_.empty()) std::filesystem::remove_all(scratch_, error);
+  if (!scratch_.empty()) remove_tree(scratch_);
 }
 
 const std::filesystem::path& StageContext::scratch() {

@@ -8,8 +8,13 @@
 #include <cstdlib>
 #include <fstream>
 
+#include <nlohmann/json.hpp>
+
+#include <kiln/text.h>
+
 #include "guest/session.h"
 #include "guest/text.h"
+#include "qmp/qmp.h"
 
 namespace kiln {
 namespace {
@@ -46,6 +51,7 @@ Appliance::Appliance(const ApplianceOptions& options, const Listener& listener)
       stop_(options.stop),
       handle_(make_handle()),
       drive_argument_("nbd:unix:" + options.drive_socket.string()),
+      events_socket_(options.drive_socket.parent_path() / "events.qmp"),
       on_stop_(options.stop, [this] { kill(); }) {
   try {
     configure(options);
@@ -77,6 +83,9 @@ void Appliance::configure(const ApplianceOptions& options) {
 
   // The kernel trims no run of free blocks shorter than this, and small file systems have blocks of 1 KiB.
   check(guestfs_config(handle_, "-global", "scsi-hd.discard_granularity=512"), "cannot describe the disk");
+  check(guestfs_config(handle_, "-global", "scsi-hd.werror=stop"), "cannot describe the disk");
+  check(guestfs_config(handle_, "-qmp", ("unix:" + events_socket_.string() + ",server=on,wait=off").c_str()),
+        "cannot listen to the appliance's machine");
 
   const std::string server = "unix:" + options.drive_socket.string();
   std::array<char*, 2> servers{const_cast<char*>(server.c_str()), nullptr};
@@ -100,6 +109,7 @@ void Appliance::launch() {
   launching_ = false;
   machine_ = guestfs_get_pid(handle_);
   if (stop_.stop_requested()) throw cancelled();
+  disk_watch_ = std::jthread([this](const std::stop_token& stop) { watch_disk(stop); });
   launch_time_ = std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now() - started);
   const std::string up = "appliance up " + format_duration(launch_time_);
   if (listener_.log) listener_.log(up);
@@ -109,6 +119,21 @@ void Appliance::launch() {
 void Appliance::shutdown() {
   machine_ = 0;  // from here on the process is libguestfs' to reap
   check(guestfs_shutdown(handle_), "cannot shut the appliance down");
+}
+
+void Appliance::watch_disk(const std::stop_token& stop) try {
+  Qmp machine = Qmp::connect(events_socket_, std::chrono::seconds(30), stop);
+  const auto event = machine.wait_event("BLOCK_IO_ERROR", std::chrono::hours(24 * 365));
+  if (!event) return;
+  const auto& data = event->at("data");
+  {
+    const std::lock_guard lock(disk_mutex_);
+    disk_error_ =
+        data.value("nospace", false) ? "no space left on the host's disk" : data.value("reason", "an I/O error");
+  }
+  kill_by_argument(drive_argument_);
+} catch (const std::exception&) {
+  // the machine has ended, or the appliance is being closed
 }
 
 void Appliance::kill() noexcept {
@@ -193,6 +218,12 @@ std::string Appliance::last_error() const {
 
 void Appliance::fail(const std::string& what) const {
   if (stop_.stop_requested()) throw cancelled();
+  {
+    const std::lock_guard lock(disk_mutex_);
+    if (!disk_error_.empty())
+      throw Error("the guest's disk could not be written: " + disk_error_,
+                  "free some space, or set KILN_HOME to a larger disk", {printable(what)});
+  }
   std::vector<std::string> lines = last_lines(last_error());
   const std::string reason = lines.empty() ? "no reason was given" : lines.front();
   if (!lines.empty()) lines.erase(lines.begin());
@@ -209,6 +240,21 @@ std::string libguestfs_version() {
   guestfs_free_version(version);
   guestfs_close(handle);
   return text;
+}
+
+bool appliance_has(std::string_view package) {
+  guestfs_h* handle = make_handle();
+  const char* path = guestfs_get_path(handle);
+  const std::filesystem::path folder = std::filesystem::path(path == nullptr ? "" : path) / "supermin.d";
+  guestfs_close(handle);
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
+    if (!entry.path().filename().string().starts_with("packages")) continue;
+    std::ifstream in(entry.path());
+    for (std::string line; std::getline(in, line);)
+      if (line == package) return true;
+  }
+  return false;
 }
 
 }  // namespace kiln

@@ -7,9 +7,11 @@
 #include <atomic>
 #include <filesystem>
 #include <functional>
+#include <mutex>
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include <kiln/context.h>
@@ -62,6 +64,9 @@ class Appliance {
                        const std::uint64_t* array, std::size_t array_length);
   void configure(const ApplianceOptions&);
   void launch();
+  /// Hears QEMU's own events. A write that failed has stopped the machine for good: it is killed, and the call that
+  /// waits for it fails with what disk_error_ says. (Told of the failure, the guest's kernel would lose data silently.)
+  void watch_disk(const std::stop_token& stop);
   void hear(std::uint64_t event, std::string_view text, const std::uint64_t* array, std::size_t array_length);
   void kill() noexcept;
   [[noreturn]] void fail_to_start() const;
@@ -74,8 +79,12 @@ class Appliance {
   Duration launch_time_{0};
   std::atomic<bool> launching_ = false;
   std::string drive_argument_;  ///< stands in the machine's command line, and in no other one
-  std::string console_;         // the last of what the appliance printed while it started
+  std::filesystem::path events_socket_;
+  mutable std::mutex disk_mutex_;
+  std::string disk_error_;  // of disk_mutex_; empty: none
+  std::string console_;     // the last of what the appliance printed while it started
   std::stop_callback<std::function<void()>> on_stop_;
+  std::jthread disk_watch_;  ///< last: it uses the rest
 };
 
 }  // namespace kiln

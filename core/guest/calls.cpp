@@ -8,8 +8,10 @@
 #include <limits>
 #include <map>
 
+#include <kiln/text.h>
+
+#include "guest/paths.h"
 #include "guest/state.h"
-#include "guest/text.h"
 
 namespace kiln {
 namespace {
@@ -60,6 +62,18 @@ Verb strings2(int (*f)(guestfs_h*, const char*, const char*), const char* usage)
 Verb strings3(int (*f)(guestfs_h*, const char*, const char*, const char*), const char* usage) {
   return {3, 3, usage, [f](const Appliance& a, const Words& w) {
             a.check(f(a.handle(), w[1].c_str(), w[2].c_str(), w[3].c_str()), what(w));
+            return std::string();
+          }};
+}
+std::string own_name(const Appliance& a, const std::string& path) {
+  const auto name = name_in_folder(a, path);
+  if (!name) throw Error("there is no folder for " + printable(path, 64) + " in the guest");
+  return *name;
+}
+/// The same with two names that the guest itself has to resolve.
+Verb names2(int (*f)(guestfs_h*, const char*, const char*), const char* usage) {
+  return {2, 2, usage, [f](const Appliance& a, const Words& w) {
+            a.check(f(a.handle(), own_name(a, w[1]).c_str(), own_name(a, w[2]).c_str()), what(w));
             return std::string();
           }};
 }
@@ -150,7 +164,7 @@ std::string tar_in(const Appliance& a, const Words& w) {
     options.bitmask = GUESTFS_TAR_IN_OPTS_COMPRESS_BITMASK;
     options.compress = w[3].c_str();
   }
-  a.check(guestfs_tar_in_opts_argv(a.handle(), w[1].c_str(), w[2].c_str(), &options), what(w));
+  a.check(guestfs_tar_in_opts_argv(a.handle(), w[1].c_str(), real_path(a, w[2]).c_str(), &options), what(w));
   return {};
 }
 
@@ -239,12 +253,12 @@ std::string lchown(const Appliance& a, const Words& w) {
 
 /// Bytes used by a file or a tree.
 std::string usage(const Appliance& a, const Words& w) {
-  return std::to_string(a.number(guestfs_du(a.handle(), w[1].c_str()), what(w)) * 1024);
+  return std::to_string(a.number(guestfs_du(a.handle(), own_name(a, w[1]).c_str()), what(w)) * 1024);
 }
 
 /// Everything below a folder, names relative to it.
 std::string find(const Appliance& a, const Words& w) {
-  return lines(a.list(guestfs_find(a.handle(), w[1].c_str()), what(w)));
+  return lines(a.list(guestfs_find(a.handle(), real_path(a, w[1]).c_str()), what(w)));
 }
 
 using Table = std::map<std::string, Verb, std::less<>>;
@@ -326,8 +340,8 @@ const Table& mounted() {
       {"find", {1, 1, "find FOLDER", find}},
       {"fstrim", {1, 1, "fstrim MOUNT-POINT", trim}},
       {"zero-free-space", strings1(guestfs_zero_free_space, "zero-free-space FOLDER")},
-      {"cp-a", strings2(guestfs_cp_a, "cp-a FROM TO")},
-      {"mv", strings2(guestfs_mv, "mv FROM TO")},
+      {"cp-a", names2(guestfs_cp_a, "cp-a FROM TO")},
+      {"mv", names2(guestfs_mv, "mv FROM TO")},
       {"readlink", answer1(guestfs_readlink, "readlink PATH")},
   };
   return table;

@@ -10,6 +10,9 @@
 
 #include <fmt/format.h>
 
+#include <kiln/text.h>
+
+#include "guest/paths.h"
 #include "guest/state.h"
 #include "guest/text.h"
 #include "process/process.h"
@@ -97,9 +100,8 @@ bool Session::is_file(const std::string& path) {
 }
 
 bool Session::is_directory(const std::string& path) {
-  guestfs_h* g = state_->files();
-  const struct guestfs_is_dir_opts_argv follow { GUESTFS_IS_DIR_OPTS_FOLLOWSYMLINKS_BITMASK, 1 };
-  return state_->appliance->truth(guestfs_is_dir_opts_argv(g, path.c_str(), &follow), "cannot look at " + path);
+  state_->files();
+  return is_folder(*state_->appliance, path);
 }
 
 std::string Session::read(const std::string& path, std::uint64_t limit) {
@@ -153,18 +155,29 @@ void Session::copy_in(const std::filesystem::path& host, const std::string& dire
 
 void Session::unpack(const std::filesystem::path& tar, const std::string& directory) {
   guestfs_h* g = state_->files();
-  state_->appliance->check(guestfs_tar_in_opts(g, tar.c_str(), directory.c_str(), -1),
+  const std::string folder = real_path(*state_->appliance, directory);
+  state_->appliance->check(guestfs_tar_in_opts(g, tar.c_str(), folder.c_str(), -1),
                            fmt::format("cannot unpack {} into {}", tar.filename().string(), directory));
 }
 
 void Session::make_directory(const std::string& path) {
   guestfs_h* g = state_->files();
-  state_->appliance->check(guestfs_mkdir_p(g, path.c_str()), "cannot make the folder " + path);
+  // mkdir-p takes a link on the way for what is in the way, so it gets the part that exists without links.
+  std::size_t end = path.size();
+  while (end > 1 && !is_folder(*state_->appliance, path.substr(0, end))) {
+    const std::size_t slash = path.rfind('/', end - 1);
+    end = slash == std::string::npos || slash == 0 ? 1 : slash;
+  }
+  if (end == path.size()) return;
+  const std::string whole = real_path(*state_->appliance, path.substr(0, end)) + "/" + path.substr(end);
+  state_->appliance->check(guestfs_mkdir_p(g, whole.c_str()), "cannot make the folder " + path);
 }
 
 void Session::link(const std::string& target, const std::string& path) {
   guestfs_h* g = state_->files();
-  state_->appliance->check(guestfs_ln_sf(g, target.c_str(), path.c_str()), "cannot link " + path);
+  const auto name = name_in_folder(*state_->appliance, path);
+  if (!name) throw Error("cannot link " + printable(path) + ": there is no such folder");
+  state_->appliance->check(guestfs_ln_sf(g, target.c_str(), name->c_str()), "cannot link " + path);
 }
 
 void Session::chmod(const std::string& path, unsigned mode) {
@@ -180,7 +193,8 @@ void Session::chown(const std::string& path, std::int64_t uid, std::int64_t gid)
 
 void Session::remove(const std::string& path) {
   guestfs_h* g = state_->files();
-  state_->appliance->check(guestfs_rm_rf(g, path.c_str()), "cannot remove " + path);
+  if (const auto name = name_in_folder(*state_->appliance, path))
+    state_->appliance->check(guestfs_rm_rf(g, name->c_str()), "cannot remove " + path);
 }
 
 void Session::truncate(const std::string& path) {

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include "guest/text.h"
+#include <kiln/text.h>
 
 namespace kiln {
 namespace {

@@ -6,8 +6,9 @@
 #include <system_error>
 #include <utility>
 
+#include <kiln/text.h>
+
 #include "guest/state.h"
-#include "guest/text.h"
 
 namespace kiln {
 namespace {

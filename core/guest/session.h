@@ -94,5 +94,8 @@ class Session final : public Guest {
 
 /// Of the library that is loaded: "1.48.6".
 std::string libguestfs_version();
+/// Whether a package, for example "xfsprogs", is in the appliance that libguestfs builds here (supermin(1): the files
+/// "packages*" in its folder list them).
+bool appliance_has(std::string_view package);
 
 }  // namespace kiln

@@ -1,9 +1,5 @@
 #include "machine/instances.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cctype>
 #include <cerrno>
@@ -11,7 +7,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include "machine/instance_lock.h"
 #include "machine/instance_record.h"
 #include "machine/qemu.h"
 #include "qmp/qmp.h"
@@ -76,15 +71,9 @@ bool valid_instance_name(std::string_view name) {
          std::all_of(name.begin(), name.end(), [&](char c) { return alnum(c) || c == '-'; });
 }
 
-InstanceLock::InstanceLock(const std::filesystem::path& root) {
-  std::filesystem::create_directories(root);
-  fd_ = ::open((root / ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (fd_ < 0) throw system_error("cannot write " + (root / ".lock").string(), errno);
-  while (::flock(fd_, LOCK_EX) != 0 && errno == EINTR) continue;
-}
-
-InstanceLock::~InstanceLock() {
-  ::close(fd_);
+FileLock Instances::lock_folder() const {
+  std::filesystem::create_directories(root_);
+  return FileLock::exclusive(root_ / ".lock");
 }
 
 std::vector<Instance> Instances::list() const {
@@ -132,7 +121,7 @@ Stopped Instances::stop(const std::string& name, Duration limit, std::stop_token
 }
 
 void Instances::remove(const std::string& name, bool force) const {
-  const InstanceLock lock(root_);
+  const FileLock lock = lock_folder();
   const Instance instance = get(name);
   if (instance.state == Instance::State::running) {
     if (!force)

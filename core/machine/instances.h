@@ -11,6 +11,7 @@
 #include <kiln/context.h>
 
 #include "machine/accelerator.h"
+#include "process/file_lock.h"
 #include "process/process.h"
 
 namespace kiln {
@@ -76,6 +77,8 @@ class Instances {
   void console(const std::string& name, int in, int out, std::stop_token stop = {}) const;
 
  private:
+  /// Held while instances are made or removed, so that two kilns do not take one name or one port.
+  FileLock lock_folder() const;
   std::filesystem::path root_;
 };
 

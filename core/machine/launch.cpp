@@ -15,7 +15,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include "machine/instance_lock.h"
 #include "machine/instance_record.h"
 #include "machine/instances.h"
 #include "machine/qemu.h"
@@ -144,11 +143,16 @@ void wait_until_it_runs(const std::filesystem::path& folder, const ProcessId& pr
   for (;;) {
     if (wait_gone(process, 10ms)) throw did_not_start(folder);
     if (stop.stop_requested()) throw cancelled();
+    const bool last = Clock::now() >= until;
     try {
       Qmp qmp = Qmp::connect(folder / machine_file::qmp, 200ms, stop);
-      if (qmp.execute("query-status").value("running", false)) return;
+      const auto status = qmp.execute("query-status");
+      if (status.value("running", false)) return;
+      if (last)
+        throw Error("qemu did not run the machine within 30 s: it is \"" + status.value("status", "") + "\"",
+                    "is the host's disk full, or the host out of memory?");
     } catch (const Error& e) {
-      if (e.failure() == Failure::cancelled || Clock::now() >= until) throw;
+      if (e.failure() == Failure::cancelled || last) throw;
     }
   }
 }
@@ -189,7 +193,7 @@ Launched Instances::launch(const LaunchBase& base, const LaunchSpec& spec, const
                            std::stop_token stop) const {
   if (spec.cpus == 0) throw invalid("a machine needs at least one cpu");
   if (spec.memory < Bytes{32u << 20}) throw invalid("a machine needs at least 32 MiB of memory");
-  const InstanceLock lock(root_);
+  const FileLock lock = lock_folder();
   Instance instance = record_of(root_, base, spec, accelerator);
   check_ports(spec.ports, list());
 

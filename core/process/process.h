@@ -54,7 +54,9 @@ struct Outcome {
 
 /// Runs a program to its end and kills what is left of its group. The caller's thread waits.
 /// A program that fails is no Error here; one that cannot be started, that overruns its time or its output limit is.
-/// The program dies with the calling thread (PR_SET_PDEATHSIG), so a killed kiln leaves nothing behind.
+/// The program dies with the calling thread (PR_SET_PDEATHSIG), so a killed kiln leaves it not behind. What it has
+/// started itself is another matter: a program that starts others belongs into a process namespace (see the stage
+/// bootstrap).
 Outcome run(const Command&, const RunOptions& = {});
 
 /// run(), and an Error such as "qemu-img exited with status 1" with stderr's last lines when it fails. Returns stdout.

@@ -11,29 +11,19 @@
 namespace kiln {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, std::string_view>, 22> packages{{
-    {"bwrap", "bubblewrap"},
-    {"e2fsck", "e2fsprogs"},
-    {"grub-install", "grub2-common"},
-    {"guestfish", "guestfish"},
-    {"losetup", "mount"},
-    {"mkfs.ext4", "e2fsprogs"},
+/// The programs that kiln and its stages name in their needs, and Debian's packages of them.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 11> packages{{
+    {"mcopy", "mtools"},
+    {"mke2fs", "e2fsprogs"},
     {"mkfs.vfat", "dosfstools"},
     {"mmdebstrap", "mmdebstrap"},
-    {"nbdkit", "nbdkit"},
-    {"parted", "parted"},
-    {"partx", "util-linux"},
-    {"prlimit", "util-linux"},
     {"qemu-img", "qemu-utils"},
-    {"qemu-io", "qemu-utils"},
-    {"qemu-nbd", "qemu-utils"},
     {"qemu-storage-daemon", "qemu-system-common"},
     {"qemu-system-x86_64", "qemu-system-x86"},
     {"sfdisk", "fdisk"},
-    {"sgdisk", "gdisk"},
     {"ssh-keygen", "openssh-client"},
-    {"virt-sysprep", "guestfs-tools"},
-    {"xorriso", "xorriso"},
+    {"supermin", "supermin"},
+    {"unshare", "util-linux"},
 }};
 
 std::string search_path() {

@@ -1,11 +1,15 @@
 #include <kiln/file.h>
+#include <kiln/value.h>
 
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <random>
 #include <utility>
 
 namespace kiln {
@@ -13,12 +17,19 @@ namespace {
 
 int open_or_throw(const std::filesystem::path& path, int flags, const char* verb) {
   const int fd = ::open(path.c_str(), flags | O_CLOEXEC | O_NOCTTY, 0644);
-  if (fd < 0) throw system_error(std::string("cannot ") + verb + " " + path.string(), errno);
+  if (fd < 0)
+    throw system_error(std::string("cannot ") + verb + " " + path.string(), errno,
+                       errno == ENOENT ? "is the path right?" : "");
   return fd;
 }
 
 std::string full_disk_hint(int error) {
   return error == ENOSPC || error == EDQUOT ? "free some space, or write to another disk" : "";
+}
+
+/// What the names of all pending files of a target begin with.
+std::string pending_prefix(const std::filesystem::path& target) {
+  return "." + target.filename().string().substr(0, 200) + ".kiln-";
 }
 
 }  // namespace
@@ -29,7 +40,7 @@ File File::open_read(const std::filesystem::path& path) {
   struct stat st {};
   if (::fstat(file.fd_, &st) != 0) throw system_error("cannot stat " + path.string(), errno);
   if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
-    throw invalid(path.string() + " is not a regular file", "give the path of a disk image file");
+    throw invalid(path.string() + " is not a regular file", "give the path of a file");
   return file;
 }
 
@@ -120,10 +131,30 @@ NewFile::~NewFile() {
 }
 
 PendingFile::PendingFile(std::filesystem::path target) : target_(std::move(target)) {
-  static std::atomic<unsigned> count{0};
+  std::error_code unknown;
+  const std::filesystem::file_status status = std::filesystem::status(target_, unknown);
+  // A link stays what it is: the file it names is replaced.
+  if (std::filesystem::is_symlink(target_, unknown)) target_ = std::filesystem::weakly_canonical(target_, unknown);
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status))
+    throw invalid(target_.string() + " is not a regular file", "give the path of a file: it would be replaced");
+  // Two containers on one volume may both be process 1, so a number alone would not do.
+  thread_local std::mt19937_64 random{std::random_device{}()};
   path_ = target_;
-  path_.replace_filename("." + target_.filename().string().substr(0, 200) + ".kiln-" + std::to_string(::getpid()) +
-                         "-" + std::to_string(count++));
+  path_.replace_filename(pending_prefix(target_) + std::to_string(::getpid()) + "-" + std::to_string(random()));
+}
+
+void PendingFile::remove_abandoned() const noexcept try {
+  const std::string prefix = pending_prefix(target_);
+  const auto old = std::filesystem::file_time_type::clock::now() - std::chrono::minutes(10);
+  for (const auto& entry : std::filesystem::directory_iterator(path_.has_parent_path() ? path_.parent_path() : ".")) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with(prefix) || entry.path().filename() == path_.filename()) continue;
+    const pid_t owner = std::atoi(name.c_str() + prefix.size());
+    const bool dead = owner <= 0 || (::kill(owner, 0) != 0 && errno == ESRCH);
+    if (dead && entry.last_write_time() < old) std::filesystem::remove(entry.path());
+  }
+} catch (const std::filesystem::filesystem_error&) {
+  // it stays for the next one
 }
 
 PendingFile::~PendingFile() {
@@ -150,7 +181,9 @@ std::string read_text(const std::filesystem::path& path, std::uint64_t limit) {
   const File file = File::open_read(path);
   const std::uint64_t size = file.size();
   if (size > limit)
-    throw Error(path.string() + " is larger than " + std::to_string(limit) + " bytes", "give a smaller file");
+    throw Error(path.string() + " has " + format_bytes(size) + ", more than the " + format_bytes(limit) +
+                    " that are read of such a file",
+                "is it the right file?");
   std::string text(size, '\0');
   text.resize(file.read_some(0, std::as_writable_bytes(std::span(text))));
   return text;

@@ -90,6 +90,13 @@ std::string joined(const std::vector<std::string>& items, char separator) {
   return text;
 }
 
+/// As mmdebstrap takes its hooks' words apart.
+std::string quoted(const std::string& word) {
+  std::string out = "'";
+  for (const char c : word) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out + "'";
+}
+
 std::vector<std::string> environment(Context& ctx, const Params& p) {
   std::vector<std::string> out{sbin_path, "KILN_SIZE=" + std::to_string(p.size.count), "KILN_HOSTNAME=" + p.hostname,
                                "KILN_ROOT_PASSWORD=" + p.root_password.value_or(""),
@@ -104,12 +111,22 @@ std::vector<std::string> environment(Context& ctx, const Params& p) {
   return out;
 }
 
+/// As root mmdebstrap mounts and starts processes on the host itself. In namespaces of its own, all of them end with
+/// it, also when kiln is killed. Without root it makes namespaces by itself.
+Command contained(Command command) {
+  if (::geteuid() != 0) return command;
+  command.args.insert(command.args.begin(),
+                      {"--mount", "--pid", "--fork", "--kill-child", "--mount-proc", command.program});
+  command.program = "unshare";
+  return command;
+}
+
 class Bootstrap final : public StageOf<Params, Role::source> {
  public:
   Bootstrap()
       : StageOf({.name = "bootstrap",
                  .summary = "Make a bootable Debian disk (BIOS and UEFI) from Debian's packages.",
-                 .needs = {"mmdebstrap", "sfdisk", "mke2fs", "mkfs.vfat", "mcopy", "qemu-img"}},
+                 .needs = {"mmdebstrap", "unshare", "sfdisk", "mke2fs", "mkfs.vfat", "mcopy", "qemu-img"}},
                 {{"suite", &Params::suite, "Debian release, for example \"bookworm\"."},
                  {"mirror", &Params::mirror, "Where packages come from. Default: the apt sources of this host."},
                  {"size", &Params::size, "Virtual size; the root file system takes all of it."},
@@ -137,6 +154,8 @@ class Bootstrap final : public StageOf<Params, Role::source> {
     if (!made_of(p.hostname, "-.") || p.hostname.size() > 63)
       check.problem("hostname", "\"" + p.hostname + "\" is not a host name",
                     "use at most 63 of a-z, 0-9, \"-\" and \".\"");
+    if (p.root_password && p.root_password->find_first_of("\r\n") != std::string::npos)
+      check.problem("root_password", "a password must be a single line");
     for (std::size_t i = 0; i < p.ssh_keys.size(); ++i)
       if (p.ssh_keys[i].find(' ') == std::string::npos || p.ssh_keys[i].find('\n') != std::string::npos)
         check.problem("ssh_keys[" + std::to_string(i) + "]", "this is not one line of a public key file");
@@ -145,7 +164,7 @@ class Bootstrap final : public StageOf<Params, Role::source> {
   void run(Context& ctx, const Params& p) const override {
     ctx.produce_empty(p.size.count);
     ctx.progress({.unit = Progress::Unit::fraction, .what = "installing packages"});
-    ctx.exec({.program = "mmdebstrap", .args = arguments(ctx, p), .environment = environment(ctx, p)});
+    ctx.exec(contained({.program = "mmdebstrap", .args = arguments(ctx, p), .environment = environment(ctx, p)}));
     ctx.facts().insert_or_assign("arch", "x86_64");
     ctx.facts().insert_or_assign("boot.firmware", "bios,uefi");
     ctx.facts().insert_or_assign("os.type", "linux");
@@ -171,7 +190,7 @@ class Bootstrap final : public StageOf<Params, Role::source> {
                                   "--include=" + joined(packages, ','),
                                   "--essential-hook=" + std::string(no_initramfs_yet),
                                   "--customize-hook=" + std::string(recipe),
-                                  "--customize-hook=download /tmp/kiln/disk.qcow2 '" + ctx.disk().file.string() + "'"};
+                                  "--customize-hook=download /tmp/kiln/disk.qcow2 " + quoted(ctx.disk().file.string())};
     for (std::string& option : transport_options(ctx)) args.push_back(std::move(option));
     args.push_back(p.suite);
     args.emplace_back("-");

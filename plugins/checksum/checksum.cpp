@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -24,7 +26,8 @@ Algorithm algorithm_of(const std::string& name) {
 /// the result is that of the raw disk.
 class RunningDigest {
  public:
-  explicit RunningDigest(const std::string& name) : hasher_(algorithm_of(name)), thread_([this] { work(); }) {}
+  RunningDigest(const std::string& name, std::stop_token stop)
+      : hasher_(algorithm_of(name)), stop_(std::move(stop)), thread_([this] { work(); }) {}
   RunningDigest(const RunningDigest&) = delete;
   RunningDigest& operator=(const RunningDigest&) = delete;
   ~RunningDigest() {
@@ -39,8 +42,17 @@ class RunningDigest {
   void zeros(std::uint64_t length) { push({nullptr, length}); }
   void batch(std::shared_ptr<const Batch> batch) { push({std::move(batch), 0}); }
 
-  std::string hex() {
+  /// `wait` is called now and then with the bytes hashed so far: the last gap of a large, empty disk takes minutes.
+  std::string hex(const std::function<void(std::uint64_t)>& wait) {
     push({nullptr, 0});  // the end
+    {
+      std::unique_lock lock(mutex_);
+      while (!changed_.wait_for(lock, std::chrono::milliseconds(100), [this] { return done_; })) {
+        lock.unlock();
+        wait(hashed_);
+        lock.lock();
+      }
+    }
     thread_.join();
     if (error_) std::rethrow_exception(error_);
     return hasher_.hex();
@@ -67,8 +79,10 @@ class RunningDigest {
     } catch (...) {
       const std::lock_guard lock(mutex_);
       error_ = std::current_exception();
-      changed_.notify_all();
     }
+    const std::lock_guard lock(mutex_);
+    done_ = true;
+    changed_.notify_all();
   }
 
   bool step() {
@@ -82,27 +96,28 @@ class RunningDigest {
       changed_.notify_all();
     }
     if (!piece.batch && piece.zeros == 0) return false;
-    if (piece.batch) hasher_.update(piece.batch->bytes.first(piece.batch->length));
+    if (piece.batch) {
+      hasher_.update(piece.batch->bytes.first(piece.batch->length));
+      hashed_ += piece.batch->length;
+    }
     static const std::vector<std::byte> nothing(batch_size);
     for (std::uint64_t left = piece.zeros; left > 0;) {
       const std::size_t n = std::min<std::uint64_t>(left, nothing.size());
       hasher_.update(std::span(nothing).first(n));
       left -= n;
-      if (left % (64 * batch_size) == 0 && is_dropped()) return false;
+      hashed_ += n;
+      if (stop_.stop_requested()) throw cancelled();
     }
     return true;
   }
 
-  bool is_dropped() {
-    const std::lock_guard lock(mutex_);
-    return dropped_;
-  }
-
   Hasher hasher_;
+  std::stop_token stop_;
+  std::atomic<std::uint64_t> hashed_{0};
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Piece> pieces_;
-  bool dropped_ = false;
+  bool dropped_ = false, done_ = false;
   std::exception_ptr error_;
   std::thread thread_;  // last: it uses all of the above
 };
@@ -111,10 +126,10 @@ using Digests = std::map<std::string, std::string>;
 
 class ChecksumSink final : public BlockSink {
  public:
-  ChecksumSink(const std::vector<std::string>& algorithms, std::uint64_t size, std::shared_ptr<Digests> results)
-      : size_(size), results_(std::move(results)) {
+  ChecksumSink(Context& ctx, const std::vector<std::string>& algorithms, std::shared_ptr<Digests> results)
+      : ctx_(ctx), size_(ctx.disk_size()), results_(std::move(results)) {
     for (const std::string& name : algorithms)
-      if (!running_.contains(name)) running_.emplace(name, std::make_unique<RunningDigest>(name));
+      if (!running_.contains(name)) running_.emplace(name, std::make_unique<RunningDigest>(name, ctx.stop()));
   }
 
   void append(Encoded& encoded) override {
@@ -125,7 +140,10 @@ class ChecksumSink final : public BlockSink {
 
   void finish() override {
     gap(size_);
-    for (const auto& [name, digest] : running_) results_->insert_or_assign(name, digest->hex());
+    const auto show = [this](std::uint64_t done) {
+      ctx_.progress({Progress::Unit::bytes, static_cast<double>(done), static_cast<double>(size_), "hashing"});
+    };
+    for (const auto& [name, digest] : running_) results_->insert_or_assign(name, digest->hex(show));
   }
 
  private:
@@ -135,6 +153,7 @@ class ChecksumSink final : public BlockSink {
     at_ = until;
   }
 
+  Context& ctx_;
   std::uint64_t size_, at_ = 0;
   std::shared_ptr<Digests> results_;
   std::map<std::string, std::unique_ptr<RunningDigest>> running_;
@@ -171,7 +190,7 @@ class Checksum final : public StageOf<Params, Role::sink, Access::content> {
 
   void run(Context& ctx, const Params& p) const override {
     const auto results = std::make_shared<Digests>();
-    ctx.consume(std::make_unique<ChecksumSink>(p.algorithms, ctx.disk_size(), results),
+    ctx.consume(std::make_unique<ChecksumSink>(ctx, p.algorithms, results),
                 [&ctx, p, results](const PassResult& pass) { tell(ctx, p, *results, pass); });
   }
 

@@ -219,6 +219,12 @@ class Customize final : public StageOf<Params> {
 
  protected:
   void check(const Params& p, Check& c) const override { check_params(p, c); }
+  /// What is copied in keeps its name, and the key knows a file by its content only.
+  std::string fingerprint(const Params& p) const override {
+    std::string names;
+    for (const Copy& copy : p.copy_in) names += copy.source.path.filename().string() + '\n';
+    return names;
+  }
   void run(Context& ctx, const Params& p) const override { Work(ctx, p).run(); }
 };
 

@@ -42,22 +42,13 @@ Identity identity_of(const File& file) {
   return Identity::of(st);
 }
 
-/// A disk whose file must stay as it is: every read is checked afterwards, so no byte is used that was read from
-/// another file, or from one that somebody writes to.
-class SteadyDisk final : public BlockReader {
+/// A file that must stay as it was when it was opened.
+class SteadyFile {
  public:
-  SteadyDisk(File file, std::shared_ptr<const BlockReader> disk)
-      : file_(std::move(file)), identity_(identity_of(file_)), disk_(std::move(disk)) {
-    check();
-  }
-  std::uint64_t size() const override { return disk_->size(); }
-  Extent extent_at(std::uint64_t offset) const override { return disk_->extent_at(offset); }
-  void read(std::uint64_t offset, std::span<std::byte> into) const override {
-    disk_->read(offset, into);
-    check();
-  }
+  explicit SteadyFile(const fs::path& path) : file_(File::open_read(path)), identity_(identity_of(file_)) {}
 
-  /// The format opened the file by its name, so the name is looked at too.
+  const File& file() const { return file_; }
+  /// To be called after every reading. The format opened the file by its name, so the name is looked at too.
   void check() const {
     struct stat st {};
     if (!(identity_of(file_) == identity_) || ::stat(file_.path().c_str(), &st) != 0 ||
@@ -69,10 +60,33 @@ class SteadyDisk final : public BlockReader {
  private:
   File file_;
   Identity identity_;
+};
+
+/// No byte and no hole is used that was read from another file, or from one that somebody writes to.
+class SteadyDisk final : public BlockReader {
+ public:
+  SteadyDisk(SteadyFile file, std::shared_ptr<const BlockReader> disk)
+      : file_(std::move(file)), disk_(std::move(disk)) {
+    file_.check();
+  }
+  std::uint64_t size() const override { return disk_->size(); }
+  Extent extent_at(std::uint64_t offset) const override {
+    const Extent extent = disk_->extent_at(offset);
+    file_.check();
+    return extent;
+  }
+  void read(std::uint64_t offset, std::span<std::byte> into) const override {
+    disk_->read(offset, into);
+    file_.check();
+  }
+
+ private:
+  SteadyFile file_;
   std::shared_ptr<const BlockReader> disk_;
 };
 
-void verify(Context& ctx, const File& file, const std::string& expected) {
+void verify(Context& ctx, const SteadyFile& steady, const std::string& expected) {
+  const File& file = steady.file();
   Hasher hasher;
   const std::uint64_t size = file.size();
   std::vector<std::byte> buffer(1 << 20);
@@ -83,6 +97,7 @@ void verify(Context& ctx, const File& file, const std::string& expected) {
     at += n;
     ctx.progress({Progress::Unit::bytes, static_cast<double>(at), static_cast<double>(size), "verifying sha256"});
   }
+  steady.check();
   const std::string actual = hasher.hex();
   if (actual != expected)
     throw refused(file.path().filename().string() + " does not have the expected sha256",
@@ -104,7 +119,8 @@ class Import final : public StageOf<Params, Role::source> {
     std::error_code error;
     const fs::file_status status = fs::status(p.file, error);
     if (!fs::exists(status)) {
-      c.problem("file", "there is no file " + p.file.string(), "a relative path starts at the pipeline's folder");
+      c.problem("file", "there is no file " + p.file.string(),
+                "is the path right? in a pipeline a relative one starts at the pipeline's folder");
     } else if (!fs::is_regular_file(status) && !fs::is_block_file(status)) {
       c.problem("file", p.file.string() + " is not a regular file", "give the path of a disk image file");
     }
@@ -127,7 +143,7 @@ class Import final : public StageOf<Params, Role::source> {
     std::error_code error;
     const fs::path path = fs::canonical(p.file, error);
     if (error) throw system_error("cannot open " + p.file.string(), error.value());
-    File file = File::open_read(path);
+    SteadyFile file(path);
     if (!p.sha256.empty()) verify(ctx, file, to_hex(*parse_digest(p.sha256)));
 
     const Format& format = p.format.empty() ? ctx.formats().detect(path) : ctx.formats().get(p.format);

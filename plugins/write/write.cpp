@@ -17,21 +17,6 @@ struct Params {
   bool durable = true;
 };
 
-/// By the name given, or by the file's ending. Throws invalid() when neither tells.
-const Format& format_for(const Formats& formats, const Params& p) {
-  if (!p.format.empty()) return formats.get(p.format);
-  std::string ending = p.file.extension().string();
-  if (!ending.empty()) ending.erase(0, 1);
-  std::string known;
-  for (const std::string& name : formats.names()) {
-    const Format& format = formats.get(name);
-    const std::vector<std::string>& endings = format.about().extensions;
-    if (std::ranges::find(endings, ending) != endings.end()) return format;
-    known += (known.empty() ? "" : ", ") + name;
-  }
-  throw invalid("no format goes with the ending \"" + ending + '"', "say which: format = one of " + known);
-}
-
 std::string mark_of(const fs::path& file) {
   struct stat st {};
   if (::stat(file.c_str(), &st) != 0 || !S_ISREG(st.st_mode)) return "missing";
@@ -47,7 +32,9 @@ std::string fact_of(const fs::path& file) {
 class WriteSink final : public BlockSink {
  public:
   WriteSink(const fs::path& file, const Format& format, std::uint64_t size, const Table& options, bool durable)
-      : pending_(file), durable_(durable), sink_(format.create_with(pending_.path(), size, options)) {}
+      : pending_(file), durable_(durable), sink_(format.create_with(pending_.path(), size, options)) {
+    pending_.remove_abandoned();
+  }
 
   bool knows(const Digest& digest) const override { return sink_->knows(digest); }
   std::unique_ptr<Encoded> encode(std::shared_ptr<const Batch> batch) const override {
@@ -80,9 +67,13 @@ class Write final : public StageOf<Params, Role::sink, Access::content> {
  protected:
   void check(const Params& p, Check& c) const override {
     std::error_code error;
-    if (fs::is_directory(p.file, error)) c.problem("file", p.file.string() + " is a folder", "give the path of a file");
+    const fs::file_status status = fs::status(p.file, error);
+    if (fs::is_directory(status))
+      c.problem("file", p.file.string() + " is a folder", "give the path of a file");
+    else if (fs::exists(status) && !fs::is_regular_file(status))  // it would be replaced, not written to
+      c.problem("file", p.file.string() + " is not a regular file", "give the path of a file");
     try {
-      c.validate("options", p.options, format_for(c.formats(), p).about().params);
+      c.validate("options", p.options, format_for(c.formats(), p.file, p.format).about().params);
     } catch (const Error& unknown) {
       c.problem(p.format.empty() ? "file" : "format", unknown.what(), unknown.hint());
     }
@@ -94,7 +85,7 @@ class Write final : public StageOf<Params, Role::sink, Access::content> {
   }
 
   void run(Context& ctx, const Params& p) const override {
-    const Format& format = format_for(ctx.formats(), p);
+    const Format& format = format_for(ctx.formats(), p.file, p.format);
     Problems problems;
     const Table options = typed(p.options, format.about().params, problems);
     if (!problems.empty()) throw invalid(problems.front().what, problems.front().hint);

@@ -1,34 +1,13 @@
-#include <sys/mount.h>
-
 #include <gmock/gmock.h>
 
 #include "fixture.h"
+#include "support/full_disk.h"
 #include "support/run.h"
 
 namespace kiln {
 namespace {
 
 constexpr std::uint64_t MiB = 1 << 20;
-
-/// A file system of its own, of a few MiB. Not there when this process may not mount.
-class SmallDisk {
- public:
-  explicit SmallDisk(std::uint64_t size) {
-    const std::string options = "size=" + std::to_string(size);
-    mounted_ = ::mount("kiln-test", folder_.path().c_str(), "tmpfs", 0, options.c_str()) == 0;
-  }
-  SmallDisk(const SmallDisk&) = delete;
-  SmallDisk& operator=(const SmallDisk&) = delete;
-  ~SmallDisk() {
-    if (mounted_) ::umount2(folder_.path().c_str(), MNT_DETACH);
-  }
-  bool mounted() const { return mounted_; }
-  const std::filesystem::path& path() const { return folder_.path(); }
-
- private:
-  test::TempDir folder_;
-  bool mounted_ = false;
-};
 
 void expect_nothing_left(const LocalCatalog& catalog, std::size_t images) {
   EXPECT_EQ(catalog.list().size(), images);
@@ -38,31 +17,27 @@ void expect_nothing_left(const LocalCatalog& catalog, std::size_t images) {
 }
 
 TEST(FullDisk, APublishThatDoesNotFitIsAClearErrorAndTheNextOneWorks) {
-  const SmallDisk disk(12 * MiB);
-  if (!disk.mounted()) GTEST_SKIP() << "this process may not mount; the test with a file size limit runs";
-  LocalCatalog catalog(disk.path() / "c");
-  test::publish(catalog, test::make_disk(3 * MiB, 1), {"a", "1", "", 0, {}});
-  const Error error = test::error_of([&] {
-    test::publish(catalog, test::make_disk(60 * MiB, 2), {"b", "1", "", 0, {}});
+  test::on_small_disk(12 * MiB, [](const std::filesystem::path& disk) {
+    LocalCatalog catalog(disk / "c");
+    test::publish(catalog, test::make_disk(3 * MiB, 1), {"a", "1", "", 0, {}});
+    const Error error = test::error_of([&] {
+      test::publish(catalog, test::make_disk(60 * MiB, 2), {"b", "1", "", 0, {}});
+    });
+    EXPECT_THAT(error.what(), testing::HasSubstr("No space left on device"));
+    EXPECT_EQ(error.hint(), "free some space, or write to another disk");
+    expect_nothing_left(catalog, 1);
+    EXPECT_NO_THROW(test::publish(catalog, test::make_disk(3 * MiB, 3), {"b", "1", "", 0, {}}));
+    EXPECT_TRUE(catalog.verify().damaged.empty());
   });
-  EXPECT_THAT(error.what(), testing::HasSubstr("No space left on device"));
-  EXPECT_EQ(error.hint(), "free some space, or write to another disk");
-  expect_nothing_left(catalog, 1);
-  EXPECT_NO_THROW(test::publish(catalog, test::make_disk(3 * MiB, 3), {"b", "1", "", 0, {}}));
-  EXPECT_TRUE(catalog.verify().damaged.empty());
 }
 
-TEST(FullDisk, WhereverTheSpaceEndsNothingIsLeft) {
-  const SmallDisk disk(12 * MiB);
-  if (!disk.mounted()) GTEST_SKIP() << "this process may not mount";
-  LocalCatalog catalog(disk.path() / "c");
-  test::publish(catalog, test::make_disk(3 * MiB, 1), {"a", "1", "", 0, {}});
+/// Leaves from nothing to a little more than the next image needs, so that every step meets the end.
+void meet_every_end(LocalCatalog& catalog, const std::filesystem::path& disk) {
   const std::uint64_t needed = catalog.find("a")->stored_bytes;
   int failures = 0;
-  // Leaves from nothing to a little more than the next image needs, so that every step meets the end.
   for (std::uint64_t room = 0; room < needed + MiB / 2; room += 150 * 1024) {
-    const auto filler = disk.path() / "filler";
-    const auto space = std::filesystem::space(disk.path()).available;
+    const auto filler = disk / "filler";
+    const auto space = std::filesystem::space(disk).available;
     if (space > room) test::run({"fallocate", "-l", std::to_string(space - room), filler});
     try {
       test::publish(catalog, test::make_disk(3 * MiB, 2), {"b", "1", "", 0, {}});
@@ -76,8 +51,16 @@ TEST(FullDisk, WhereverTheSpaceEndsNothingIsLeft) {
     expect_nothing_left(again, 1);
   }
   EXPECT_GE(failures, 5);
-  EXPECT_NO_THROW(test::publish(catalog, test::make_disk(3 * MiB, 2), {"b", "1", "", 0, {}}));
-  EXPECT_TRUE(catalog.verify().damaged.empty());
+}
+
+TEST(FullDisk, WhereverTheSpaceEndsNothingIsLeft) {
+  test::on_small_disk(12 * MiB, [](const std::filesystem::path& disk) {
+    LocalCatalog catalog(disk / "c");
+    test::publish(catalog, test::make_disk(3 * MiB, 1), {"a", "1", "", 0, {}});
+    meet_every_end(catalog, disk);
+    EXPECT_NO_THROW(test::publish(catalog, test::make_disk(3 * MiB, 2), {"b", "1", "", 0, {}}));
+    EXPECT_TRUE(catalog.verify().damaged.empty());
+  });
 }
 
 TEST(FullDisk, AFileThatMayNotGrowIsAClearError) {

@@ -1,12 +1,11 @@
 // What a user or a stranger can get wrong: one clear error each, the exit code as designed, and nothing left behind.
 #include <gmock/gmock.h>
-#include <sys/mount.h>
-#include <unistd.h>
 
 #include <nlohmann/json.hpp>
 
 #include "cli/program.h"
 #include "support/disks.h"
+#include "support/full_disk.h"
 #include "support/run.h"
 
 namespace kiln::test {
@@ -189,23 +188,20 @@ TEST_F(BadInput, LaunchOptions) {
 }
 
 TEST_F(BadInput, FullDisk) {
-  if (::getuid() != 0) GTEST_SKIP() << "mounting a tmpfs takes root";
-  const auto small = kiln / "small";
-  std::filesystem::create_directory(small);
-  if (::mount("tmpfs", small.c_str(), "tmpfs", 0, "size=1m") != 0) GTEST_SKIP() << "no tmpfs here";
   kiln.raw_disk("big.raw", 24);
-  const Answer converted = kiln({"convert", "big.raw", "small/out.qcow2"});
-  EXPECT_EQ(converted.status, 1) << converted.err;
-  EXPECT_THAT(converted.err, HasSubstr("No space left on device"));
-  EXPECT_THAT(files_below(small), IsEmpty());
-  kiln.environment["KILN_HOME"] = small / "home";
-  const Answer imported = kiln({"import", "big.raw", "--name", "web"});
-  EXPECT_EQ(imported.status, 1) << imported.err;
-  EXPECT_THAT(imported.err, HasSubstr("No space left on device"));
-  EXPECT_THAT(imported.err, HasSubstr("help: "));
-  const Answer images = kiln({"image", "list", "--json"});
-  EXPECT_EQ(nlohmann::json::parse(images.out)["images"].size(), 0U) << images.out;
-  ::umount2(small.c_str(), MNT_DETACH);
+  on_small_disk(1 << 20, [&](const std::filesystem::path& small) {
+    const Answer converted = kiln({"convert", "big.raw", small / "out.qcow2"});
+    EXPECT_EQ(converted.status, 1) << converted.err;
+    EXPECT_THAT(converted.err, HasSubstr("No space left on device"));
+    EXPECT_THAT(files_below(small), IsEmpty());
+    kiln.environment["KILN_HOME"] = small / "home";
+    const Answer imported = kiln({"import", "big.raw", "--name", "web"});
+    EXPECT_EQ(imported.status, 1) << imported.err;
+    EXPECT_THAT(imported.err, HasSubstr("No space left on device"));
+    EXPECT_THAT(imported.err, HasSubstr("help: "));
+    const Answer images = kiln({"image", "list", "--json"});
+    EXPECT_EQ(nlohmann::json::parse(images.out)["images"].size(), 0U) << images.out;
+  });
 }
 
 TEST_F(BadInput, UnwritableOutput) {

@@ -12,6 +12,8 @@
 namespace kiln::cli {
 namespace {
 
+using testing::HasSubstr;
+using testing::StartsWith;
 using Kind = engine::Event::Kind;
 using namespace std::chrono_literals;
 
@@ -78,6 +80,29 @@ TEST(ConsoleObserver, LeavesTheAnswerToAShortVerb) {
   EXPECT_EQ(memory.text(), "warning: stage 1 \"import\": no system\n");
 }
 
+TEST(ConsoleObserver, GivesASignOfLifeInAPipe) {
+  Memory memory;
+  {
+    ConsoleObserver observer(memory.stream(), -1, {.stages = {"bootstrap"}, .sign_of_life_every = 20ms});
+    observer.on({.kind = Kind::stage_started, .stage = 1, .name = "bootstrap"});
+    std::this_thread::sleep_for(100ms);
+    observer.on({.kind = Kind::stage_progress,
+                 .stage = 1,
+                 .name = "bootstrap",
+                 .progress = {Progress::Unit::fraction, 0, 0, "packages"}});
+    std::this_thread::sleep_for(100ms);
+  }
+  EXPECT_THAT(memory.text(), HasSubstr(" 1 bootstrap       0.0 s\n"));
+  EXPECT_THAT(memory.text(), HasSubstr(" s   packages\n"));
+}
+
+TEST(ConsoleObserver, SaysThatItStops) {
+  Memory memory;
+  ConsoleObserver observer(memory.stream(), -1, {.stages = {"import"}});
+  observer.stopping();
+  EXPECT_THAT(memory.text(), StartsWith("stopping: "));
+}
+
 TEST(Progress, ShowsBarRateAndRest) {
   const Progress half{Progress::Unit::bytes, 512.0 * (1 << 20), 1024.0 * (1 << 20), "reading"};
   EXPECT_EQ(progress_text(half, 256.0 * (1 << 20)),
@@ -85,6 +110,7 @@ TEST(Progress, ShowsBarRateAndRest) {
   EXPECT_EQ(progress_text({Progress::Unit::operations, 11, 21}, 3), "██████████░░░░░░░░░░  11/21 operations");
   EXPECT_EQ(progress_text({Progress::Unit::fraction, 0.45, 1}, 0), "█████████░░░░░░░░░░░  45 %");
   EXPECT_EQ(progress_text({Progress::Unit::bytes, 2048, 0}, 0), "2.0 KiB");
+  EXPECT_EQ(progress_text({Progress::Unit::operations, 0, 0, "waiting"}, 0), "waiting");
   EXPECT_EQ(progress_text({Progress::Unit::fraction, 0, 0, "starting the\nappliance"}, 0), "starting the\\nappliance");
 }
 

@@ -8,9 +8,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
+#include <thread>
 
 #include "support/disks.h"
 
@@ -88,6 +90,18 @@ Answer Program::wait(const Running& running) const {
   std::filesystem::remove(running.out);
   std::filesystem::remove(running.err);
   return answer;
+}
+
+int Program::processes() const {
+  int count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc"))
+    if (slurp(entry.path() / "cmdline").find(folder().string()) != std::string::npos) ++count;
+  return count;
+}
+
+bool Program::processes_end() const {
+  for (int i = 0; i < 100 && processes() > 0; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  return processes() == 0;
 }
 
 Answer Program::on_terminal(const std::vector<std::string>& args, unsigned short columns) const {

@@ -34,6 +34,10 @@ class Program {
   };
   Running start(const std::vector<std::string>& args) const;
   Answer wait(const Running&) const;
+  /// How many live processes, machines and appliances among them, have the home or the folder in their command line.
+  int processes() const;
+  /// Whether there are none any more, within five seconds.
+  bool processes_end() const;
 
   const std::filesystem::path& folder() const { return folder_.path(); }  ///< where it runs
   std::filesystem::path home() const { return folder_ / "home"; }

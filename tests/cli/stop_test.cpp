@@ -48,6 +48,7 @@ TEST_F(Stopped, BySigintLeavesNothingHalfMade) {
   ::kill(running.pid, SIGINT);
   const Answer answer = kiln.wait(running);
   EXPECT_EQ(answer.status, 130) << answer.err;
+  EXPECT_THAT(answer.err, HasSubstr("stopping: "));
   EXPECT_THAT(outputs(), IsEmpty());
   EXPECT_EQ(images(), 0U);
   for (const auto& name : files_below(kiln.home() / "layers")) EXPECT_EQ(name, ".lock");

@@ -5,20 +5,6 @@
 namespace kiln::cli {
 namespace {
 
-TEST(Printable, LeavesTextAlone) {
-  EXPECT_EQ(printable("Größe 1 → 2 …"), "Größe 1 → 2 …");
-}
-
-TEST(Printable, DisarmsControlCharacters) {
-  EXPECT_EQ(printable("a\nb\tc\rd"), "a\\nb\\tc\\rd");
-  EXPECT_EQ(printable("\x1b[31mred"), "\\x1b[31mred");
-  EXPECT_EQ(printable(std::string("nul\0", 4)), "nul\\x00");
-  EXPECT_EQ(printable("\x7f"), "\\x7f");
-  EXPECT_EQ(printable("\xc2\x9b"
-                      "31m"),
-            "\\x9b31m");
-}
-
 TEST(Width, CountsCharactersNotBytes) {
   EXPECT_EQ(width_of("abc"), 3U);
   EXPECT_EQ(width_of("█░"), 2U);

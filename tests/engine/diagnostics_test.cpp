@@ -19,6 +19,12 @@ TEST(Diagnostics, ShowThePlace) {
             "help: did you mean \"hostname\"?\n");
 }
 
+TEST(Diagnostics, CannotDrawOnATerminal) {
+  const Diagnostic hostile{
+      .file = "a\nb.toml", .place = {1, 1, 1}, .what = "no \x1b[2J", .hint = "try \xff", .source = "x = \"\x1b\""};
+  EXPECT_EQ(render(hostile), "a\\nb.toml:1:1: error: no \\x1b[2J\n    1 | x = \"\\x1b\"\nhelp: try \\xff\n");
+}
+
 TEST(Diagnostics, AreCounted) {
   const Diagnostic bare{.file = "", .what = "nothing to do"};
   EXPECT_EQ(render(std::vector{bare}), "error: nothing to do\n1 problem; nothing was run\n");

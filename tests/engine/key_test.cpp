@@ -32,6 +32,14 @@ TEST_F(KeyTest, DefaultsAreFilledIn) {
   EXPECT_NE(key({}), key({}, "c"));
 }
 
+TEST_F(KeyTest, ASecretsDigestIsOfThisHomeOnly) {
+  const Table secret{{"password", Value{std::string("hunter2")}}};
+  const std::string here = key(secret);
+  EXPECT_EQ(key(secret), here);
+  std::filesystem::remove(dir / "salt");
+  EXPECT_NE(key(secret), here);
+}
+
 TEST_F(KeyTest, FilesCountByContentAndNotByName) {
   write_text(dir / "a", "same");
   write_text(dir / "b", "same");

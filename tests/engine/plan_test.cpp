@@ -65,6 +65,18 @@ TEST_F(PlanTest, EstimatesFromTheLastRun) {
   const Plan p = make_plan(load(text("other")), services);
   EXPECT_EQ(p.hits(), 1U);
   for (const PlannedStage& s : p.stages) EXPECT_TRUE(s.estimate) << s.name;
+  EXPECT_EQ(p.appliances, 1U);  // two neighbours share it
+  EXPECT_EQ(p.boots, 0U);
+}
+
+TEST_F(PlanTest, CountsWhatItWillStart) {
+  const std::string boot = "[[stage]]\nuse = \"boot\"\n";
+  const Plan p = make_plan(load(text("a") + boot + "[[stage]]\nuse = \"t-edit\"\n" + boot), services);
+  EXPECT_EQ(p.appliances, 2U);
+  EXPECT_EQ(p.boots, 2U);
+  run(text("a"));
+  const Plan again = make_plan(load(text("a")), services);
+  EXPECT_EQ(again.appliances, 0U);
 }
 
 TEST_F(PlanTest, SaysWhatAgainWillRun) {

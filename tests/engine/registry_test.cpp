@@ -85,6 +85,18 @@ TEST(Registry, TheEarlierFolderWins) {
   EXPECT_NO_THROW(Registry({built, dir.path()}).get("raw"));
 }
 
+TEST(Registry, ABrokenPluginIsInTheWayOnlyWhereItMightBeNeeded) {
+  const test::TempDir dir;
+  fs::create_directory(dir / "broken");
+  write_text(dir / "broken/kiln-format-junk.so", "no library");
+  const Registry registry({built, dir / "broken"});
+  write_text(dir / "y.img", std::string("QFI\xfb\0\0\0\3", 8) + std::string(2000, '\0'));
+  EXPECT_EQ(registry.detect(dir / "y.img").about().name, "qcow2");
+  EXPECT_EQ(format_for(registry, "x.vpc").about().name, "vhd");
+  write_text(dir / "x.img", std::string(1024, 'x'));
+  EXPECT_TRUE(std::string(error_of([&] { registry.detect(dir / "x.img"); }).what()).starts_with("cannot load plugin "));
+}
+
 TEST(Registry, DetectsByContentAndNeverGuesses) {
   const test::TempDir dir;
   write_text(dir / "x.qcow2", std::string(1024, 'x'));
@@ -95,8 +107,27 @@ TEST(Registry, DetectsByContentAndNeverGuesses) {
   EXPECT_EQ(e.what(), (dir / "y.img").string() + " could be more than one format: qcow2, t-twin");
   EXPECT_EQ(e.failure(), Failure::refused);
   EXPECT_EQ(e.hint(), "say which it is with format = \"qcow2\"");
-  EXPECT_EQ(error_of([&] { Registry({dir.path()}).detect(dir / "y.img"); }).what(),
-            (dir / "y.img").string() + " is in no format that is installed");
+  EXPECT_EQ(
+      error_of([&] { Registry({dir.path()}).detect(dir / "y.img"); }).what(),
+      (dir / "y.img").string() + " is a QCOW disk (version 1) or a damaged qcow2 one, which no installed format reads");
+  EXPECT_EQ(error_of([&] { Registry({dir.path()}).detect(dir / "x.qcow2"); }).what(),
+            (dir / "x.qcow2").string() + " is in no format that is installed");
+}
+
+TEST(Registry, TakesNoStrangersContainerForARawDisk) {
+  const test::TempDir dir;
+  const std::pair<std::string, std::string> files[] = {{"KDMV", "a VMDK disk"},
+                                                       {"vhdxfile", "a VHDX disk"},
+                                                       {"\x1f\x8b\x08", "a gzip archive"},
+                                                       {"LUKS\xba\xbe", "a disk encrypted with LUKS"},
+                                                       {std::string(257, '\0') + "ustar", "a tar archive"}};
+  for (const auto& [head, name] : files) {
+    write_text(dir / "x", head + std::string(4096, '\0'));
+    const Error e = error_of([&] { Registry({built}).detect(dir / "x"); });
+    EXPECT_TRUE(std::string(e.what()).starts_with((dir / "x").string() + " is " + name)) << e.what();
+    EXPECT_EQ(e.failure(), Failure::invalid);
+    EXPECT_NO_THROW(Registry({built}).get("raw").open(dir / "x"));  // whoever forces the format is believed
+  }
 }
 
 TEST(PluginFolders, ComeInTheirOrder) {

@@ -1,8 +1,5 @@
 #include "engine/runner.h"
 
-#include <sched.h>
-#include <sys/mount.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <fstream>
@@ -12,6 +9,7 @@
 
 #include "engine/fixture.h"
 #include "support/disks.h"
+#include "support/full_disk.h"
 
 namespace kiln::engine {
 namespace {
@@ -109,6 +107,12 @@ TEST_F(RunnerTest, EndsTheApplianceBeforeASinkLooks) {
   EXPECT_EQ(appliance.closed, 2);
 }
 
+TEST_F(RunnerTest, ADiskThatIsWrittenToWhileASinkLooksIsRefused) {
+  EXPECT_EQ(failure(sources() + edit(1, 66) + "[[stage]]\nuse = \"t-look\"\nmishap = \"write-below\"\n"),
+            "stage 3 \"t-look\": the disk was written to while it was only to be looked at");
+  EXPECT_EQ(endings(), "1 done, 2 done, 3 failed");
+}
+
 TEST_F(RunnerTest, AChangeWithoutTheGuestStartsNoAppliance) {
   run(sources() + edit(1, 66, "guest = false\n") + edit(2, 66, "guest = false\n"));
   EXPECT_EQ(appliance.started, 0);
@@ -134,6 +138,66 @@ TEST_F(RunnerTest, NamesTheStageThatFailed) {
   EXPECT_TRUE(catalog.images.empty());
   EXPECT_FALSE(fs::exists(dir / "a.raw"));
   EXPECT_TRUE(layers(true).empty());
+}
+
+TEST_F(RunnerTest, KeepsNoResultUnderTheKeyOfAnotherInput) {
+  struct Meddler final : Observer {
+    fs::path file;
+    void on(const Event& e) override {
+      if (e.kind == Event::Kind::stage_started) write_text(file, std::string(1 << 20, 'b'));
+    }
+  } meddler;
+  meddler.file = dir / "disk.raw";
+  write_text(meddler.file, std::string(1 << 20, 'a'));
+  const Pipeline pipeline = load("[[stage]]\nuse = \"import\"\nfile = \"disk.raw\"\n" + publish);
+  try {
+    engine::run(pipeline, services, meddler);
+    ADD_FAILURE() << "it took the other file for the first";
+  } catch (const Error& error) {
+    EXPECT_STREQ(error.what(), "stage 1 \"import\": an input was changed while the stage ran");
+  }
+  EXPECT_TRUE(catalog.images.empty());
+}
+
+TEST_F(RunnerTest, LaysNothingOnALayerThatAnotherRunSealedMeanwhile) {
+  const Pipeline pipeline = load(sources() + look + edit(1, 66) + edit(2, 67));
+  struct Other final : Observer {
+    std::function<void()> meanwhile;
+    void on(const Event& e) override {
+      if (e.kind == Event::Kind::stage_started && e.stage == 2) meanwhile();
+    }
+  } first;
+  Recorder second;
+  first.meanwhile = [&] { engine::run(load(sources() + edit(1, 66), "another"), services, second); };
+  try {
+    engine::run(pipeline, services, first);
+    ADD_FAILURE() << "it laid a layer on another's";
+  } catch (const Error& error) {
+    EXPECT_STREQ(error.what(), "stage 3 \"t-edit\": another kiln has built the same layer meanwhile");
+    EXPECT_EQ(error.hint(), "run again: it goes on from there");
+  }
+  EXPECT_NO_THROW(run(pipeline));
+  EXPECT_TRUE(endings().starts_with("1 cached, 2 ")) << endings();
+}
+
+TEST_F(RunnerTest, SealsNothingThatWasMadeOfAnotherInput) {
+  struct Meddler final : Observer {
+    fs::path file;
+    void on(const Event& e) override {
+      if (e.kind == Event::Kind::stage_started && e.stage == 2) write_text(file, "two");
+    }
+  } meddler;
+  meddler.file = dir / "f";
+  write_text(meddler.file, "one");
+  const Pipeline pipeline = load(sources() + edit(1, 66, "upload = \"f\"\n"));
+  try {
+    engine::run(pipeline, services, meddler);
+    ADD_FAILURE() << "it was sealed under the key of \"one\"";
+  } catch (const Error& error) {
+    EXPECT_STREQ(error.what(), "stage 2 \"t-edit\": an input was changed while the stage ran");
+    EXPECT_TRUE(error.evidence().at(0).starts_with("upload changed: ")) << error.evidence()[0];
+  }
+  EXPECT_EQ(layers().size(), 1U);  // the source's
 }
 
 TEST_F(RunnerTest, ForeignExceptionsNameThePlugin) {
@@ -162,53 +226,20 @@ TEST_F(RunnerTest, StopsWhenAskedAndLeavesWhatIsSealed) {
   EXPECT_TRUE(layers(true).empty());
 }
 
-/// Runs f in a process with a file system of 256 KiB mounted at `folder`, which nobody else sees. False when the host
-/// does not let us.
-template <class F>
-bool on_a_small_disk(const fs::path& folder, F f) {
-  fs::create_directory(folder);
-  const pid_t pid = ::fork();
-  if (pid == 0) {
-    if (::unshare(CLONE_NEWNS | (::geteuid() == 0 ? 0 : CLONE_NEWUSER)) != 0 ||
-        ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
-        ::mount("kiln-test", folder.c_str(), "tmpfs", 0, "size=256k") != 0)
-      ::_exit(77);
-    f();
-    ::_exit(0);
-  }
-  int status = 0;
-  ::waitpid(pid, &status, 0);
-  EXPECT_TRUE(WIFEXITED(status));
-  return WEXITSTATUS(status) != 77;
-}
-
 TEST_F(RunnerTest, AFullDiskIsAnErrorAndLeavesNothing) {
   const std::string big = sources("text = \"" + std::string(700'000, 'x') + "\"\n");
-  const Pipeline to_file = load(big + write_to("small/out.raw"), "a"), to_layer = load(big + edit(1, 1), "b");
-  const bool able = on_a_small_disk(dir / "small", [&] {
-    const auto failure_of = [&](const Pipeline& pipeline) {
-      try {
-        run(pipeline);
-      } catch (const Error& error) {
-        return std::string(error.what()) + " | " + error.hint();
-      }
-      return std::string("no failure");
-    };
-    std::string outcome = failure_of(to_file) + '\n';
-    outcome += std::to_string(std::distance(fs::directory_iterator(dir / "small"), {})) + " files\n";
-    services.home = dir / "small" / "home";
-    outcome += failure_of(to_layer) + '\n';
-    for (const auto& entry : fs::directory_iterator(services.home / "layers"))
-      if (entry.path().filename() != ".lock") outcome += "left: " + entry.path().string() + '\n';
-    write_text(dir / "outcome", outcome);
+  test::on_small_disk(256 << 10, [&](const fs::path& small) {
+    EXPECT_TRUE(failure(big + write_to((small / "out.raw").string())).starts_with("stage 2 \"write\": cannot write "))
+        << last_error->what();
+    EXPECT_TRUE(std::string(last_error->what()).ends_with(": No space left on device")) << last_error->what();
+    EXPECT_EQ(last_error->hint(), "free some space, or write to another disk");
+    EXPECT_EQ(test::names_in(small), "");
+
+    services.home = small / "home";
+    EXPECT_TRUE(failure(big + edit(1, 1)).starts_with("stage 1 ")) << last_error->what();
+    EXPECT_TRUE(std::string(last_error->what()).ends_with(": No space left on device")) << last_error->what();
+    EXPECT_EQ(test::names_in(services.home / "layers"), ".lock");
   });
-  if (!able) GTEST_SKIP() << "mounting is not allowed here";
-  const std::string outcome = read_text(dir / "outcome");
-  EXPECT_TRUE(outcome.starts_with("stage 2 \"write\": cannot write ")) << outcome;
-  EXPECT_NE(outcome.find(": No space left on device | free some space, or write to another disk\n0 files\nstage 1 "),
-            std::string::npos)
-      << outcome;
-  EXPECT_EQ(outcome.find("left: "), std::string::npos) << outcome;
 }
 
 TEST_F(RunnerTest, RefusesALayerThatAnotherRunIsBuilding) {

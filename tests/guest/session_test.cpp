@@ -10,12 +10,14 @@
 #include <kiln/file.h>
 
 #include "guest/tiny_guest.h"
+#include "support/full_disk.h"
 #include "support/run.h"
 #include "support/temp.h"
 
 namespace kiln {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
@@ -130,6 +132,34 @@ void commands_run(Session& s, std::vector<std::string>& log) {
   EXPECT_EQ(s.run("seq 1 400000").size(), 1u << 20) << "bounded";
 }
 
+void links_in_parents_lead_to_the_guests_own_files(Session& s, const test::TempDir& dir) {
+  s.make_directory("/data/log/old");
+  s.make_directory("/var");
+  s.link("/data/log", "/var/log");
+  s.write("/data/log/secret", "secret");
+  s.link("secret", "/var/log/link");
+  EXPECT_EQ(s.read("/data/log/link"), "secret");
+  EXPECT_THAT(s.call({"find", "/var/log"}), AllOf(HasSubstr("secret"), HasSubstr("old")));
+  s.call({"cp-a", "/var/log/secret", "/var/log/old/copy"});
+  EXPECT_EQ(s.read("/data/log/old/copy"), "secret");
+  s.call({"mv", "/var/log/old/copy", "/var/log/moved"});
+  EXPECT_EQ(s.read("/data/log/moved"), "secret");
+  s.copy_in(dir / "tree", "/var/log");
+  EXPECT_EQ(s.read("/data/log/tree/sub/file"), "copied");
+  s.remove("/var/log/secret");
+  EXPECT_FALSE(s.exists("/data/log/secret"));
+  s.make_directory("/var/log/new/deep");
+  EXPECT_TRUE(s.is_directory("/data/log/new/deep"));
+  s.make_directory("/var/log");  // it is one already
+  s.remove("/var/log/old/");
+  EXPECT_FALSE(s.exists("/data/log/old"));
+  s.remove("/var/nowhere/x");  // absent is not an error
+  s.remove("/var/log");        // the link itself, not what it leads to
+  EXPECT_TRUE(s.is_directory("/data/log"));
+  EXPECT_FALSE(s.exists("/var/log"));
+  s.remove("/data");
+}
+
 void guest_stays_inside_itself(Session& s) {
   const std::string host = read_text("/etc/passwd");
   s.write("/etc/passwd", "root:x:0:0::/root:/bin/sh\n");
@@ -225,6 +255,7 @@ TEST(Session, EditsADiskOverTwoLayers) {
   system_is_found(s);
   files_are_edited(s);
   folders_are_copied(s, dir);
+  links_in_parents_lead_to_the_guests_own_files(s, dir);
   commands_run(s, log);
   guest_stays_inside_itself(s);
   stages_have_layers_of_their_own(s, dir);
@@ -238,6 +269,22 @@ TEST(Session, EditsADiskOverTwoLayers) {
   EXPECT_THAT(in_layer(dir / "a.qcow2", "/etc/second"), HasSubstr("File not found"));
   EXPECT_THAT(in_layer(dir / "b.qcow2", "/etc/second"), HasSubstr("of layer b"));
   EXPECT_THAT(test::qemu_img({"check", "-f", "qcow2", dir / "b.qcow2"}), HasSubstr("No errors"));
+}
+
+TEST(Session, SaysThatTheHostsDiskIsFull) {
+  const test::TempDir dir;
+  test::make_tiny_root(dir / "root");
+  test::make_tiny_disk(dir / "base.qcow2", dir / "root", 200u << 20);
+  test::on_small_disk(16u << 20, [&](const std::filesystem::path& small) {
+    test::make_overlay(small / "a.qcow2", dir / "base.qcow2");
+    Session session({.overlay = small / "a.qcow2", .run_dir = dir.path()});
+    EXPECT_THAT(
+        message_of([&] {
+          session.run("seq 1 8000000 >/big");
+          session.close();
+        }),
+        StartsWith("the guest's disk could not be written: no space left on the host's disk | free some space"));
+  });
 }
 
 TEST(Session, IsStoppedWhileACommandRuns) {

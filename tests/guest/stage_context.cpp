@@ -6,43 +6,18 @@
 #include <array>
 
 #include "process/process.h"
+#include "support/plugins.h"
 #include "support/run.h"
 
 namespace kiln::test {
-namespace {
-
-class Problemlist final : public Check {
- public:
-  std::vector<std::string> all;
-  void problem(std::string param, std::string what, std::string) override { all.push_back(param + ": " + what); }
-  const Formats& formats() const override { throw Error("no formats in this test"); }
-  void validate(const std::string&, const Table&, const std::vector<Param>&) override {}
-};
-
-Table values(const Stage& stage, const Table& given, std::vector<std::string>& wrong) {
-  Problems problems;
-  Table table = typed(given, stage.about().params, problems);
-  for (const Problem& p : problems) wrong.push_back(p.param + ": " + p.what);
-  return table;
-}
-
-}  // namespace
-
 StageContext::StageContext(std::filesystem::path layer, std::filesystem::path folder)
     : layer_(std::move(layer)), folder_(std::move(folder)) {}
 
 void StageContext::run(const Stage& stage, const Table& given) {
   std::vector<std::string> wrong;
-  const Table table = values(stage, given, wrong);
+  const Table table = typed_for(stage, given, wrong);
   if (!wrong.empty()) throw Error("test: " + wrong.front());
   stage.run_with(*this, table);
-}
-
-std::vector<std::string> StageContext::problems(const Stage& stage, const Table& given) {
-  Problemlist list;
-  const Table table = values(stage, given, list.all);
-  if (list.all.empty()) stage.check_with(table, list);
-  return list.all;
 }
 
 void StageContext::close() {

@@ -22,8 +22,6 @@ class StageContext final : public Context {
 
   /// The values as a pipeline has them, given their types by the stage's own declaration, then run.
   void run(const Stage&, const Table& given);
-  /// What the stage's check() says of the values: "param: what", in order.
-  static std::vector<std::string> problems(const Stage&, const Table& given);
   /// Ends the appliance; the layer is complete.
   void close();
 

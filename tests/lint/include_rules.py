@@ -37,7 +37,7 @@ CONFINED = {
 }
 # Public headers are the standard library's only: a plugin must not depend on what kiln happens to use.
 SDK_HEADERS = "core/include/kiln/"
-SYSTEM = re.compile(r"^(sys|linux|arpa|netinet|netdb|unistd|fcntl|poll|pwd|grp|spawn|signal|termios|elf|byteswap|dlfcn|pthread|pty|sched)\b")
+SYSTEM = re.compile(r"^(sys|linux|arpa|netinet|netdb|unistd|fcntl|fts|poll|pwd|grp|spawn|signal|termios|elf|byteswap|dlfcn|pthread|pty|sched)\b")
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^">]+)[">]')
 TERMINAL = re.compile(r"std::c(out|err|log)\b|\bstd::print|\bfmt::print|\b(std::)?(printf|puts|putchar|perror)\(|"

@@ -1,6 +1,7 @@
 #include "machine/accelerator.h"
 
 #include <gmock/gmock.h>
+#include <unistd.h>
 
 #include <fstream>
 
@@ -39,12 +40,13 @@ TEST(Accelerator, AnUnknownOneIsRefusedWithTheNearest) {
 }
 
 TEST(Accelerator, IsRememberedForThisBootOfTheHost) {
-  if (!std::filesystem::exists("/dev/kvm")) GTEST_SKIP() << "without /dev/kvm nothing is probed";
   test::TempDir home;
   std::filesystem::create_directories(home / "host");
   write_text(home / "host/accel.json",
              "{\"boot_id\": \"" + boot_id() + "\", \"kvm\": false, \"reason\": \"as remembered\"}");
-  EXPECT_EQ(probe_accelerator(home.path()), (Accelerator{"tcg", "as remembered"}));
+  // Without the device there is nothing to remember: the answer is at hand.
+  const bool device = ::access("/dev/kvm", R_OK | W_OK) == 0;
+  EXPECT_EQ(probe_accelerator(home.path()).reason == "as remembered", device);
 }
 
 TEST(ProbePayload, IsABootSector) {

@@ -1,4 +1,5 @@
 #include <gmock/gmock.h>
+#include <unistd.h>
 
 #include <chrono>
 
@@ -33,15 +34,14 @@ TEST(Probe, TimeRunningOutIsAReason) {
 }
 
 TEST(Probe, ItsAnswerIsKeptAndAnotherBootOfTheHostAsksAgain) {
-  if (!std::filesystem::exists("/dev/kvm")) GTEST_SKIP() << "without /dev/kvm nothing is probed";
   test::TempDir home;
   std::filesystem::create_directories(home / "host");
   const auto file = home / "host/accel.json";
   write_text(file, R"({"boot_id": "of another boot", "kvm": true, "reason": "stale"})");
   const Accelerator found = probe_accelerator(home.path());
   EXPECT_NE(found.reason, "stale");
-  const std::string kept = read_text(file);
-  EXPECT_THAT(kept, testing::Not(testing::HasSubstr("another boot")));
+  const bool device = ::access("/dev/kvm", R_OK | W_OK) == 0;  // without it nothing is probed, and nothing kept
+  EXPECT_EQ(read_text(file).find("another boot") == std::string::npos, device);
   const auto start = std::chrono::steady_clock::now();
   EXPECT_EQ(probe_accelerator(home.path()), found);
   EXPECT_LT(std::chrono::steady_clock::now() - start, 500ms);

@@ -1,9 +1,12 @@
 #include <kiln/file.h>
 
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <fstream>
 
 #include "support/temp.h"
@@ -56,6 +59,30 @@ TEST(PendingFile, LeavesNothingUnlessCommitted) {
     pending.commit(true);
   }
   EXPECT_EQ(read_text(dir / "x"), "whole");
+}
+
+TEST(PendingFile, ReplacesNoFolderAndNoDevice) {
+  test::TempDir dir;
+  EXPECT_THROW(PendingFile(dir.path()), Error);
+  EXPECT_THROW(PendingFile("/dev/null"), Error);
+}
+
+TEST(PendingFile, RemovesWhatAKilledProcessLeft) {
+  test::TempDir dir;
+  const auto plant = [&](const std::string& name, std::chrono::minutes age) {
+    std::ofstream(dir / name) << "half";
+    std::filesystem::last_write_time(dir / name, std::filesystem::file_time_type::clock::now() - age);
+  };
+  const pid_t dead = ::fork();
+  if (dead == 0) ::_exit(0);
+  ::waitpid(dead, nullptr, 0);
+  plant(".x.kiln-" + std::to_string(dead) + "-1", std::chrono::minutes(11));
+  plant(".x.kiln-" + std::to_string(dead) + "-2", std::chrono::minutes(1));  // perhaps of another container
+  plant(".x.kiln-" + std::to_string(::getpid()) + "-3", std::chrono::minutes(11));
+  plant(".y.kiln-" + std::to_string(dead) + "-4", std::chrono::minutes(11));
+  PendingFile(dir / "x").remove_abandoned();
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(dir.path()), {}), 3);
+  EXPECT_FALSE(std::filesystem::exists(dir / (".x.kiln-" + std::to_string(dead) + "-1")));
 }
 
 }  // namespace

@@ -67,6 +67,7 @@ class KILN_API NewFile {
 /// A name beside `target` to write to. commit() renames it onto the target; otherwise the destructor removes it.
 class KILN_API PendingFile {
  public:
+  /// Throws invalid() when the target is there and no regular file: a rename would replace a device.
   explicit PendingFile(std::filesystem::path target);
   PendingFile(const PendingFile&) = delete;
   PendingFile& operator=(const PendingFile&) = delete;
@@ -75,6 +76,9 @@ class KILN_API PendingFile {
   const std::filesystem::path& path() const noexcept { return path_; }  ///< does not exist yet
   /// Replaces the target in one step. `durable`: fsync file and folder first and after.
   void commit(bool durable);
+  /// Removes what was pending for the same target when its process was killed: nobody runs under its number, and
+  /// nobody has written to it for ten minutes (the process may be one of another container).
+  void remove_abandoned() const noexcept;
 
  private:
   std::filesystem::path target_, path_;

@@ -100,4 +100,8 @@ class Formats {
   ~Formats() = default;
 };
 
+/// The format to write a file in: the one named, or the one that the file's ending tells. Throws invalid() with the
+/// choices when neither does.
+KILN_API const Format& format_for(const Formats&, const std::filesystem::path& file, std::string_view named = {});
+
 }  // namespace kiln

@@ -277,6 +277,7 @@ class FakeContext final : public Context {
   std::map<std::string, std::string> outputs;  ///< what exec() returns for a program
   std::vector<std::string> lines, warnings;
   std::vector<Progress> progressed;
+  std::function<void(const Progress&)> on_progress;  ///< what else happens meanwhile, for example to a file
   std::string summed_up;
   Facts known_facts;
   std::stop_source stop_source;
@@ -310,6 +311,7 @@ class FakeContext final : public Context {
   void progress(const Progress& p) override {
     if (stop_source.stop_requested()) throw cancelled();
     progressed.push_back(p);
+    if (on_progress) on_progress(p);
   }
   void summary(std::string text) override { summed_up = std::move(text); }
   std::stop_token stop() const override { return stop_source.get_token(); }

@@ -4,16 +4,14 @@
 
 #include "support/plugins.h"
 #include "support/temp.h"
+#include "support/values.h"
 
 namespace kiln {
 namespace {
 
+using test::text;
 using testing::ElementsAre;
 using testing::IsEmpty;
-
-Value text(const std::string& s) {
-  return Value{s};
-}
 
 class BootStage : public testing::Test {
  protected:
@@ -21,13 +19,6 @@ class BootStage : public testing::Test {
     write_text(dir_ / "disk", "the disk");
     ctx_.file = {dir_ / "disk", "qcow2"};
     ctx_.fake_machines.report = {Duration(33'000), "tcg", "web login:"};
-  }
-  std::vector<std::string> problems(const Table& values) {
-    fakes::FakeCheck check(ctx_.fake_formats);
-    stage_.check_with(values, check);
-    std::vector<std::string> all;
-    for (const Problem& p : check.problems) all.push_back(p.param + ": " + p.what);
-    return all;
   }
   test::TempDir dir_;
   fakes::FakeContext ctx_;
@@ -85,11 +76,13 @@ TEST_F(BootStage, ABootThatFailsIsTheMachinesError) {
 }
 
 TEST_F(BootStage, ChecksItsParameters) {
-  EXPECT_THAT(problems({}), IsEmpty());
-  EXPECT_THAT(problems({{"expect", text("")}}), ElementsAre("expect: there is nothing to wait for"));
-  EXPECT_THAT(problems({{"expect", text("a\nb")}}), ElementsAre("expect: \"expect\" must be a single line"));
+  EXPECT_THAT(test::problems_of(stage_, {}), IsEmpty());
+  EXPECT_THAT(test::problems_of(stage_, {{"expect", text("")}}), ElementsAre("expect: there is nothing to wait for"));
+  EXPECT_THAT(test::problems_of(stage_, {{"expect", text("a\nb")}}),
+              ElementsAre("expect: \"expect\" must be a single line"));
   EXPECT_THAT(
-      problems({{"memory", Value{Bytes{1024}}}, {"cpus", Value{std::int64_t{0}}}, {"timeout", Value{Duration(0)}}}),
+      test::problems_of(
+          stage_, {{"memory", Value{Bytes{1024}}}, {"cpus", Value{std::int64_t{0}}}, {"timeout", Value{Duration(0)}}}),
       ElementsAre("timeout: \"timeout\" must be longer than nothing",
                   "memory: a machine needs at least 32 MiB of memory",
                   "cpus: \"cpus\" must be a number from 1 to 255"));

@@ -1,21 +1,18 @@
 // That the disk starts under both firmwares is proved by tests/examples/quickstart.
 #include <gmock/gmock.h>
 
-#include "guest/stage_context.h"
 #include "support/plugins.h"
+#include "support/values.h"
 
 namespace kiln {
 namespace {
 
+using test::text;
 using testing::ElementsAre;
 using testing::IsEmpty;
 
 std::vector<std::string> problems(const Table& values) {
-  return test::StageContext::problems(test::load_stage("bootstrap"), values);
-}
-
-Value text(const char* value) {
-  return Value{std::string(value)};
+  return test::problems_of(test::load_stage("bootstrap"), values);
 }
 
 TEST(Bootstrap, IsASourceThatNeedsNothingSaid) {

@@ -1,8 +1,7 @@
 #include <gmock/gmock.h>
 
-#include "guest/stage_context.h"
-#include "guest/values.h"
 #include "support/plugins.h"
+#include "support/values.h"
 
 namespace kiln {
 namespace {
@@ -16,7 +15,7 @@ using testing::HasSubstr;
 using testing::Not;
 
 std::vector<std::string> problems(const Table& given) {
-  return test::StageContext::problems(test::load_stage("customize"), given);
+  return test::problems_of(test::load_stage("customize"), given);
 }
 
 constexpr const char* key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO me@home";
@@ -71,6 +70,15 @@ TEST(CustomizeCheck, WantsPublicKeyLines) {
   for (const char* wrong : {"deploy.pub", "-----BEGIN OPENSSH PRIVATE KEY-----", "ssh-ed25519 AAAA x\nssh-rsa AAAA y"})
     EXPECT_THAT(problems({{"users", list({table({{"name", text("a")}, {"ssh_keys", texts({wrong})}})})}}),
                 ElementsAre("users[0].ssh_keys[0]: not a public SSH key line"));
+}
+
+TEST(CustomizeCheck, ANameThatIsCopiedInIsPartOfTheKey) {
+  const auto key_of = [](const char* source) {
+    return test::load_stage("customize")
+        .fingerprint_with({{"copy_in", list({table({{"source", Value{InputPath{source}}}, {"to", text("/srv")}})})}});
+  };
+  EXPECT_NE(key_of("/ci/a.txt"), key_of("/ci/b.txt"));
+  EXPECT_EQ(key_of("/ci/a.txt"), key_of("/elsewhere/a.txt"));
 }
 
 TEST(CustomizeCheck, NeverShowsAPassword) {

@@ -8,9 +8,9 @@
 
 #include "guest/stage_context.h"
 #include "guest/tiny_guest.h"
-#include "guest/values.h"
 #include "support/plugins.h"
 #include "support/temp.h"
+#include "support/values.h"
 
 namespace kiln {
 namespace {

@@ -108,6 +108,25 @@ TEST_F(Import, NoticesThatTheFileIsWrittenTo) {
   }
 }
 
+TEST_F(Import, NoticesThatTheFileIsWrittenToWhileItIsVerified) {
+  const std::string right = hash_file(file);
+  ctx.on_progress = [&](const Progress&) { File::open_write(file).write_at(5, std::as_bytes(std::span("evil", 4))); };
+  try {
+    run({{"sha256", Value{right}}});
+    FAIL() << "took it";
+  } catch (const Error& e) {
+    EXPECT_STREQ(e.what(), "vendor.img was changed while it was read");
+  }
+  EXPECT_FALSE(ctx.produced);
+}
+
+TEST_F(Import, NoticesThatDataBecameAHole) {
+  run();
+  fs::resize_file(file, 0);
+  fs::resize_file(file, 300'000);
+  EXPECT_THROW(ctx.produced->extent_at(0), Error);
+}
+
 TEST_F(Import, NoticesThatTheFileIsExchanged) {
   run();
   write_text(dir / "other", std::string(300'000, 'x'));

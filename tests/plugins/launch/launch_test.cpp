@@ -4,32 +4,18 @@
 
 #include "support/plugins.h"
 #include "support/temp.h"
+#include "support/values.h"
 
 namespace kiln {
 namespace {
 
+using test::text;
+using test::texts;
 using testing::ElementsAre;
 using testing::IsEmpty;
 
-Value text(const std::string& s) {
-  return Value{s};
-}
-
-Value texts(const std::vector<std::string>& all) {
-  List list;
-  for (const std::string& s : all) list.push_back(text(s));
-  return Value{list};
-}
-
 class LaunchStage : public testing::Test {
  protected:
-  std::vector<std::string> problems(const Table& values) {
-    fakes::FakeCheck check(ctx_.fake_formats);
-    stage_.check_with(values, check);
-    std::vector<std::string> all;
-    for (const Problem& p : check.problems) all.push_back(p.param + ": " + p.what);
-    return all;
-  }
   test::TempDir dir_;
   fakes::FakeContext ctx_;
   const Stage& stage_ = test::load_stage("launch");
@@ -74,15 +60,16 @@ TEST_F(LaunchStage, IsDoneWhileItsInstanceIsThere) {
 }
 
 TEST_F(LaunchStage, ChecksItsParameters) {
-  EXPECT_THAT(problems({}), IsEmpty());
+  EXPECT_THAT(test::problems_of(stage_, {}), IsEmpty());
   EXPECT_THAT(
-      problems({{"ports", texts({"2222:22", "22", "a:1", "70000:1", "0:1", "1:2:3"})}}),
+      test::problems_of(stage_, {{"ports", texts({"2222:22", "22", "a:1", "70000:1", "0:1", "1:2:3"})}}),
       ElementsAre("ports[1]: \"22\" is no HOST:GUEST pair of ports", "ports[2]: \"a:1\" is no HOST:GUEST pair of ports",
                   "ports[3]: \"70000:1\" is no HOST:GUEST pair of ports",
                   "ports[4]: \"0:1\" is no HOST:GUEST pair of ports",
                   "ports[5]: \"1:2:3\" is no HOST:GUEST pair of ports"));
-  EXPECT_THAT(problems({{"ssh_keys", texts({"ssh-rsa A"})}, {"user_data", Value{InputPath{dir_ / "u"}}}}),
-              ElementsAre("user_data: \"user_data\" replaces the ssh keys"));
+  EXPECT_THAT(
+      test::problems_of(stage_, {{"ssh_keys", texts({"ssh-rsa A"})}, {"user_data", Value{InputPath{dir_ / "u"}}}}),
+      ElementsAre("user_data: \"user_data\" replaces the ssh keys"));
 }
 
 }  // namespace

@@ -16,11 +16,10 @@ const Stage& resize() {
 }
 
 TEST(ResizeCheck, WantsWholeSectorsAndAPartitionNumber) {
-  EXPECT_THAT(test::StageContext::problems(resize(), {{"size", Value{std::string("20G")}}}), ElementsAre());
-  EXPECT_THAT(test::StageContext::problems(resize(), {{"size", Value{std::int64_t{1000}}}}),
+  EXPECT_THAT(test::problems_of(resize(), {{"size", Value{std::string("20G")}}}), ElementsAre());
+  EXPECT_THAT(test::problems_of(resize(), {{"size", Value{std::int64_t{1000}}}}),
               ElementsAre("size: \"size\" must be a multiple of 512 bytes"));
-  EXPECT_THAT(test::StageContext::problems(resize(),
-                                           {{"size", Value{std::string("1G")}}, {"partition", Value{std::int64_t{0}}}}),
+  EXPECT_THAT(test::problems_of(resize(), {{"size", Value{std::string("1G")}}, {"partition", Value{std::int64_t{0}}}}),
               ElementsAre("partition: \"partition\" must be a number from 1 to 128"));
 }
 

@@ -1,6 +1,9 @@
 // Each disk needs an appliance of its own.
 #include <gmock/gmock.h>
 
+#include <sstream>
+#include <utility>
+
 #include "guest/stage_context.h"
 #include "guest/tiny_guest.h"
 #include "support/plugins.h"
@@ -60,6 +63,45 @@ TEST(Resize, GrowsAFileSystemWithoutPartitions) {
   std::string summary;
   grow(dir, test::Layout::whole_disk, summary);
   EXPECT_EQ(summary, "64.0 MiB → 256.0 MiB, ext4 on /dev/sda");
+}
+
+/// Disks that only an appliance can make: the tiny guest on xfs on LVM, and on btrfs.
+void make_other_disks(const test::TempDir& dir, const std::filesystem::path& lvm, const std::filesystem::path& btrfs) {
+  test::make_tiny_root(dir / "root");
+  std::filesystem::remove(dir / "root/etc/fstab");  // it names a partition
+  for (const auto& disk : {lvm, btrfs}) test::qemu_img({"create", "-q", "-f", "qcow2", disk.string(), "400M"});
+  const test::Outcome made = test::run(
+      {"sh", "-c",
+       "tar -C \"$1\" --owner=0 --group=0 -cf \"$1.tar\" . && LIBGUESTFS_BACKEND=direct "
+       "LIBGUESTFS_BACKEND_SETTINGS=force_tcg guestfish --format=qcow2 -a \"$2\" --format=qcow2 -a \"$3\" run"
+       " : part-disk /dev/sda gpt : pvcreate /dev/sda1 : vgcreate tiny /dev/sda1 : lvcreate-free root tiny 100"
+       " : mkfs xfs /dev/tiny/root : mount /dev/tiny/root / : tar-in \"$1.tar\" / : umount-all"
+       " : part-disk /dev/sdb gpt : mkfs btrfs /dev/sdb1 : mount /dev/sdb1 / : tar-in \"$1.tar\" / : umount-all",
+       "sh", (dir / "root").string(), lvm.string(), btrfs.string()});
+  ASSERT_EQ(made.status, 0) << made.output;
+}
+
+/// Grows a disk to 800 MiB. What the stage said, and how many bytes its root then has.
+std::pair<std::string, std::uint64_t> grown(const test::TempDir& dir, const std::filesystem::path& base) {
+  test::make_overlay(dir / "a.qcow2", base);
+  test::StageContext context(dir / "a.qcow2", dir.path());
+  context.run(test::load_stage("resize"), {{"size", Value{std::string("800M")}}});
+  std::uint64_t blocks = 0, block_size = 0;
+  std::istringstream(context.guest().run("busybox stat -f -c '%b %S' /")) >> blocks >> block_size;
+  EXPECT_EQ(context.guest().read("/etc/hostname", 100), "tiny\n");
+  context.close();
+  return {context.summed_up, blocks * block_size};
+}
+
+TEST(Resize, GrowsXfsOnLvmAndBtrfs) {
+  const test::TempDir dir;
+  ASSERT_NO_FATAL_FAILURE(make_other_disks(dir, dir / "lvm.qcow2", dir / "btrfs.qcow2"));
+  const auto [on_lvm, xfs_bytes] = grown(dir, dir / "lvm.qcow2");
+  EXPECT_EQ(on_lvm, "400.0 MiB → 800.0 MiB, partition 1 and xfs on /dev/tiny/root");
+  EXPECT_GT(xfs_bytes, 700u << 20);
+  const auto [plain, btrfs_bytes] = grown(dir, dir / "btrfs.qcow2");
+  EXPECT_EQ(plain, "400.0 MiB → 800.0 MiB, partition 1 and btrfs on /dev/sda1");
+  EXPECT_GT(btrfs_bytes, 700u << 20);
 }
 
 }  // namespace

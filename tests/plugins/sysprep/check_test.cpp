@@ -1,8 +1,7 @@
 #include <gmock/gmock.h>
 
-#include "guest/stage_context.h"
-#include "guest/values.h"
 #include "support/plugins.h"
+#include "support/values.h"
 
 namespace kiln {
 namespace {
@@ -11,7 +10,7 @@ using test::texts;
 using testing::ElementsAre;
 
 std::vector<std::string> problems(const Table& given) {
-  return test::StageContext::problems(test::load_stage("sysprep"), given);
+  return test::problems_of(test::load_stage("sysprep"), given);
 }
 
 TEST(SysprepCheck, KnowsItsOperations) {

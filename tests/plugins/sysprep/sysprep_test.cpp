@@ -5,10 +5,10 @@
 
 #include "guest/stage_context.h"
 #include "guest/tiny_guest.h"
-#include "guest/values.h"
 #include "support/plugins.h"
 #include "support/run.h"
 #include "support/temp.h"
+#include "support/values.h"
 
 namespace kiln {
 namespace {
@@ -119,18 +119,22 @@ TEST(Sysprep, LeavesNoTraceOfTheMachine) {
   EXPECT_EQ(count(dir / "a.qcow2", "KEEP"), keep);
 }
 
-TEST(Sysprep, LeavesNoTraceInTheSmallestBlocks) {
+TEST(Sysprep, LeavesNoTraceInTheSmallestBlocksNorBehindALink) {
   const test::TempDir dir;
   plant(dir);
+  std::filesystem::create_directory(dir / "root/data");
+  std::filesystem::rename(dir / "root/home", dir / "root/data/home");
+  std::filesystem::create_directory_symlink("/data/home", dir / "root/home");
+  write_text(dir / "root/data/home/old/.bash_history", "SMALL-SECRET");
   for (int i = 0; i < 50; ++i) {
     write_text(dir / ("root/tmp/small" + std::to_string(i)), "SMALL-SECRET");
     write_text(dir / ("root/srv/data" + std::to_string(i)), "KEEP");
   }
   test::make_tiny_disk(dir / "base.qcow2", dir / "root", 48u << 20, test::Layout::whole_disk, 1024);
   test::make_overlay(dir / "a.qcow2", dir / "base.qcow2");
-  ASSERT_EQ(count(dir / "a.qcow2", "SMALL-SECRET"), 50u);
+  ASSERT_EQ(count(dir / "a.qcow2", "SMALL-SECRET"), 51u);
   test::StageContext context(dir / "a.qcow2", dir.path());
-  context.run(test::load_stage("sysprep"), {{"operations", test::texts({"tmp-files", "free-space"})}});
+  context.run(test::load_stage("sysprep"), {{"operations", test::texts({"tmp-files", "shell-history", "free-space"})}});
   context.close();
   EXPECT_EQ(count(dir / "a.qcow2", "SMALL-SECRET"), 0u);
 }

@@ -96,8 +96,8 @@ TEST_F(Write, LeavesTheOldFileWhenTheRunEndsEarly) {
 TEST_F(Write, ChecksFormatAndOptionsBeforehand) {
   Problems p = check({{"file", Value{dir / "x.abc"}}});
   ASSERT_EQ(p.size(), 1U);
-  EXPECT_EQ(p[0].what, "no format goes with the ending \"abc\"");
-  EXPECT_EQ(p[0].hint, "say which: format = one of plain");
+  EXPECT_EQ(p[0].what, "the name \"x.abc\" does not tell which format to write");
+  EXPECT_EQ(p[0].hint, "name the format, one of: plain");
   p = check({{"file", Value{dir / "x"}}, {"format", Value{std::string("vmdk")}}});
   ASSERT_EQ(p.size(), 1U);
   EXPECT_EQ(p[0].what, "there is no format \"vmdk\"");
@@ -108,6 +108,9 @@ TEST_F(Write, ChecksFormatAndOptionsBeforehand) {
   p = check({{"file", Value{dir.path()}}, {"format", Value{std::string("plain")}}});
   ASSERT_EQ(p.size(), 1U);
   EXPECT_EQ(p[0].what, dir.path().string() + " is a folder");
+  p = check({{"file", Value{fs::path("/dev/null")}}, {"format", Value{std::string("plain")}}});
+  ASSERT_EQ(p.size(), 1U);
+  EXPECT_EQ(p[0].what, "/dev/null is not a regular file");
 }
 
 }  // namespace
