@@ -7,6 +7,7 @@
 #include "cli/output.h"
 #include "cli/services.h"
 #include "cli/verbs.h"
+#include "engine/layers.h"
 #include "engine/record.h"
 #include "process/file_lock.h"
 
@@ -88,7 +89,7 @@ int run_cache_clear(Call& call) {
     for (const auto& entry : std::filesystem::directory_iterator(home.layers())) {
       if (entry.path().filename() == ".lock") continue;
       freed += bytes_in(entry.path());
-      std::filesystem::remove_all(entry.path());
+      engine::remove_tree(entry.path());
     }
   }
   for (const auto& folder : {home.root() / "done", home.root() / "again", home.root() / "cache"}) {

@@ -1,5 +1,6 @@
 #include "engine/layers.h"
 
+#include <fcntl.h>
 #include <fts.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -54,6 +55,13 @@ void remove_dead(const Layers& layers) {
   for (const fs::path& path : dead) remove_tree(path);
 }
 
+/// Which mount a name lies on: two of one file system (a bind mount) are two. Zero when it cannot be told.
+std::uint64_t mount_of(const char* path) {
+  struct statx found {};
+  const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT;
+  return ::statx(AT_FDCWD, path, flags, STATX_MNT_ID, &found) == 0 ? found.stx_mnt_id : 0;
+}
+
 void make_read_only(const fs::path& file) {
   File::open_write(file).sync();
   if (::chmod(file.c_str(), 0444) != 0) throw system_error("cannot seal " + file.string(), errno);
@@ -62,27 +70,36 @@ void make_read_only(const fs::path& file) {
 }  // namespace
 
 void remove_tree(const fs::path& top) noexcept {
+  const auto home = mount_of(top.c_str());
   std::string name = top.string();
   char* const paths[] = {name.data(), nullptr};
-  FTS* walk = ::fts_open(paths, FTS_PHYSICAL | FTS_XDEV | FTS_NOCHDIR, nullptr);
+  FTS* walk = ::fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR, nullptr);
   if (walk == nullptr) return;
-  while (const FTSENT* entry = ::fts_read(walk)) {
-    if (entry->fts_info == FTS_D && (entry->fts_statp->st_mode & S_IRWXU) != S_IRWXU)
-      ::chmod(entry->fts_accpath, S_IRWXU);
-    else if (entry->fts_info == FTS_DP || entry->fts_info == FTS_DNR)
-      ::rmdir(entry->fts_accpath);
-    else if (entry->fts_info != FTS_D)
+  while (FTSENT* entry = ::fts_read(walk)) {
+    if (entry->fts_info == FTS_D) {
+      if (mount_of(entry->fts_accpath) != home)
+        ::fts_set(walk, entry, FTS_SKIP);
+      else if ((entry->fts_statp->st_mode & S_IRWXU) != S_IRWXU)
+        ::chmod(entry->fts_accpath, S_IRWXU);
+    } else if (entry->fts_info == FTS_DP || entry->fts_info == FTS_DNR) {
+      ::rmdir(entry->fts_accpath);  // a place where something is mounted stays: it is busy
+    } else if (mount_of(entry->fts_accpath) == home) {
       ::unlink(entry->fts_accpath);
+    }
   }
   ::fts_close(walk);
 }
 
 std::optional<Record> Layers::find(const std::string& key) const {
-  std::optional<Record> record = read_record(folder_ / key / "layer.json");
+  const std::optional<Record> record = read_record(folder_ / key / "layer.json");
   std::error_code error;
-  for (std::optional<Record> at = record; at; at = read_record(folder_ / at->parent / "layer.json")) {
+  for (std::optional<Record> at = record; at;) {
     if (!at->content || !fs::exists(disk(at->key), error) || !fs::exists(manifest(at->key), error)) return std::nullopt;
     if (at->parent.empty()) return record;
+    // A layer that was lost and built again has the same key, but seldom the same bytes.
+    std::optional<Record> parent = read_record(folder_ / at->parent / "layer.json");
+    if (!parent || parent->content != at->parent_content) return std::nullopt;
+    at = std::move(parent);
   }
   return std::nullopt;
 }
@@ -154,12 +171,15 @@ LayerDraft::LayerDraft(Workspace& workspace, const std::string& key) : workspace
 }
 
 LayerDraft::~LayerDraft() {
-  std::error_code error;
-  if (!folder_.empty()) fs::remove_all(folder_, error);
+  if (!folder_.empty()) remove_tree(folder_);
 }
 
-void LayerDraft::seal(const Record& record) {
+void LayerDraft::seal(Record record) {
   const Layers& layers = workspace_.layers();
+  if (!record.parent.empty()) {
+    const auto parent = read_record(layers.folder() / record.parent / "layer.json");
+    record.parent_content = parent ? parent->content : std::nullopt;
+  }
   make_read_only(disk());
   make_read_only(manifest());
   write_record(folder_ / "layer.json", record, true);
@@ -169,8 +189,8 @@ void LayerDraft::seal(const Record& record) {
   sync_directory(folder_);
   fs::rename(folder_, layers.folder() / record.key, error);
   if (error && !layers.find(record.key)) {
-    // A damaged layer of that name is in the way.
-    fs::remove_all(layers.folder() / record.key, error);
+    // A damaged layer of that name is in the way, or one that lies on another parent.
+    remove_tree(layers.folder() / record.key);
     fs::rename(folder_, layers.folder() / record.key, error);
     if (error) throw system_error("cannot seal a layer in " + layers.folder().string(), error.value());
   }

@@ -22,8 +22,8 @@
 
 namespace kiln::engine {
 
-/// Removes a tree as far as it lies on one file system: what a program that was killed has mounted into it is the
-/// host's, and stays.
+/// Removes a tree as far as it lies on one mount: what a program that was killed has mounted into it is the host's, and
+/// stays, untouched.
 void remove_tree(const std::filesystem::path& top) noexcept;
 
 /// The sealed ones. Cheap to make; nothing is cached.
@@ -32,7 +32,7 @@ class Layers {
   /// `format` is the one that layers are written in.
   Layers(std::filesystem::path folder, const Format& format) : folder_(std::move(folder)), format_(format) {}
 
-  /// The layer's record when it, and everything below it, is there.
+  /// The layer's record when it, and everything below it, is there, and is what it was made on.
   std::optional<Record> find(const std::string& key) const;
   std::filesystem::path disk(const std::string& key) const { return folder_ / key / "disk.qcow2"; }
   std::filesystem::path manifest(const std::string& key) const { return folder_ / key / "manifest"; }
@@ -87,7 +87,7 @@ class LayerDraft {
     return std::filesystem::path("..") / key / "disk.qcow2";
   }
   /// Syncs, makes read-only and gives the layer its name, `record.key`. When that exists already, ours is dropped.
-  void seal(const Record& record);
+  void seal(Record record);
 
  private:
   Workspace& workspace_;

@@ -25,6 +25,7 @@ std::optional<Record> read_record(const std::filesystem::path& file) {
     r.created = Clock::time_point(std::chrono::seconds(json.at("created").get<std::int64_t>()));
     if (json.contains("content")) r.content = parse_digest(json.at("content").get<std::string>());
     r.parent = json.value("parent", "");
+    if (json.contains("parent_content")) r.parent_content = parse_digest(json.at("parent_content").get<std::string>());
     r.size = json.value("size", std::uint64_t{0});
     return r;
   } catch (const std::exception&) {  // damaged, or of another version: the stage runs again
@@ -41,6 +42,7 @@ void write_record(const std::filesystem::path& file, const Record& r, bool durab
   json["created"] = std::chrono::duration_cast<std::chrono::seconds>(r.created.time_since_epoch()).count();
   if (r.content) json["content"] = to_hex(*r.content);
   if (!r.parent.empty()) json["parent"] = r.parent;
+  if (r.parent_content) json["parent_content"] = to_hex(*r.parent_content);
   if (r.size != 0) json["size"] = r.size;
   write_text(file, json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n", durable);
 }

@@ -27,9 +27,10 @@ struct Record {
   Facts facts;          ///< those that the stage added or changed
   Duration elapsed{};
   Clock::time_point created{};
-  std::optional<Digest> content;  ///< of the disk after it; sinks have none
-  std::string parent;             ///< layers: key of the layer below; empty for a base
-  std::uint64_t size = 0;         ///< layers: of the disk
+  std::optional<Digest> content;         ///< of the disk after it; sinks have none
+  std::string parent;                    ///< layers: key of the layer below; empty for a base
+  std::optional<Digest> parent_content;  ///< layers: what the layer below held when this one was made
+  std::uint64_t size = 0;                ///< layers: of the disk
 };
 
 /// Nothing when the file is missing or is not a record: then the stage counts as never run.

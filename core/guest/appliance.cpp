@@ -50,7 +50,7 @@ Appliance::Appliance(const ApplianceOptions& options, const Listener& listener)
     : listener_(listener),
       stop_(options.stop),
       handle_(make_handle()),
-      drive_argument_("nbd:unix:" + options.drive_socket.string()),
+      drive_argument_("nbd:unix:" + option_value(options.drive_socket.string())),
       events_socket_(options.drive_socket.parent_path() / "events.qmp"),
       on_stop_(options.stop, [this] { kill(); }) {
   try {
@@ -84,7 +84,8 @@ void Appliance::configure(const ApplianceOptions& options) {
   // The kernel trims no run of free blocks shorter than this, and small file systems have blocks of 1 KiB.
   check(guestfs_config(handle_, "-global", "scsi-hd.discard_granularity=512"), "cannot describe the disk");
   check(guestfs_config(handle_, "-global", "scsi-hd.werror=stop"), "cannot describe the disk");
-  check(guestfs_config(handle_, "-qmp", ("unix:" + events_socket_.string() + ",server=on,wait=off").c_str()),
+  check(guestfs_config(handle_, "-qmp",
+                       ("unix:" + option_value(events_socket_.string()) + ",server=on,wait=off").c_str()),
         "cannot listen to the appliance's machine");
 
   const std::string server = "unix:" + options.drive_socket.string();

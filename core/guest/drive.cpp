@@ -113,10 +113,7 @@ class LiveDrive {
         json{
             {"type", "nbd"}, {"id", export_id}, {"node-name", name(chain.size() - 1)}, {"name", ""}, {"writable", true}}
             .dump());
-    // A comma ends a value of --chardev, a doubled one stands for itself.
-    std::string monitor = socket("qmp.sock")["path"];
-    for (std::size_t at = 0; (at = monitor.find(',', at)) != std::string::npos; at += 2) monitor.insert(at, 1, ',');
-    add("--chardev", "socket,id=control,server=on,wait=off,path=" + monitor);
+    add("--chardev", "socket,id=control,server=on,wait=off,path=" + option_value(socket("qmp.sock")["path"]));
     add("--monitor", "chardev=control");
     return Child::start(command, output);
   }

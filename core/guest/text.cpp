@@ -8,6 +8,11 @@ namespace kiln {
 
 constexpr std::size_t line_limit = 512;
 
+std::string option_value(std::string text) {
+  for (std::size_t at = 0; (at = text.find(',', at)) != std::string::npos; at += 2) text.insert(at, 1, ',');
+  return text;
+}
+
 std::vector<std::string> last_lines(std::string_view text, std::size_t count) {
   std::vector<std::string> lines;
   while (!text.empty() && lines.size() < count) {

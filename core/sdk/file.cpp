@@ -32,6 +32,17 @@ std::string pending_prefix(const std::filesystem::path& target) {
   return "." + target.filename().string().substr(0, 200) + ".kiln-";
 }
 
+/// A link stays what it is: the file that it names is replaced, or made when it is not there yet.
+std::filesystem::path behind_links(std::filesystem::path path) {
+  std::error_code error;
+  for (int links = 0; std::filesystem::is_symlink(path, error); ++links) {
+    if (links == 40) throw system_error("cannot write " + path.string(), ELOOP, "the symbolic links lead in a circle");
+    path = path.parent_path() / std::filesystem::read_symlink(path, error);  // an absolute one replaces all of it
+    if (error) throw system_error("cannot follow " + path.string(), error.value());
+  }
+  return path;
+}
+
 }  // namespace
 
 File File::open_read(const std::filesystem::path& path) {
@@ -133,8 +144,7 @@ NewFile::~NewFile() {
 PendingFile::PendingFile(std::filesystem::path target) : target_(std::move(target)) {
   std::error_code unknown;
   const std::filesystem::file_status status = std::filesystem::status(target_, unknown);
-  // A link stays what it is: the file it names is replaced.
-  if (std::filesystem::is_symlink(target_, unknown)) target_ = std::filesystem::weakly_canonical(target_, unknown);
+  target_ = behind_links(target_);
   if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status))
     throw invalid(target_.string() + " is not a regular file", "give the path of a file: it would be replaced");
   // Two containers on one volume may both be process 1, so a number alone would not do.
@@ -144,14 +154,20 @@ PendingFile::PendingFile(std::filesystem::path target) : target_(std::move(targe
 }
 
 void PendingFile::remove_abandoned() const noexcept try {
-  const std::string prefix = pending_prefix(target_);
+  const std::string prefix = pending_prefix(target_), digits = "0123456789";
   const auto old = std::filesystem::file_time_type::clock::now() - std::chrono::minutes(10);
   for (const auto& entry : std::filesystem::directory_iterator(path_.has_parent_path() ? path_.parent_path() : ".")) {
     const std::string name = entry.path().filename().string();
-    if (!name.starts_with(prefix) || entry.path().filename() == path_.filename()) continue;
+    if (!name.starts_with(prefix) || name == path_.filename()) continue;
+    // Exactly "<number>-<number>": whatever else begins like this is not ours.
+    const std::size_t dash = name.find_first_not_of(digits, prefix.size());
+    if (dash == prefix.size() || dash == std::string::npos || name[dash] != '-' || dash + 1 == name.size() ||
+        name.find_first_not_of(digits, dash + 1) != std::string::npos)
+      continue;
     const pid_t owner = std::atoi(name.c_str() + prefix.size());
-    const bool dead = owner <= 0 || (::kill(owner, 0) != 0 && errno == ESRCH);
-    if (dead && entry.last_write_time() < old) std::filesystem::remove(entry.path());
+    const bool dead = owner > 0 && ::kill(owner, 0) != 0 && errno == ESRCH;
+    const bool is_file = std::filesystem::is_regular_file(entry.symlink_status());
+    if (dead && is_file && entry.last_write_time() < old) std::filesystem::remove(entry.path());
   }
 } catch (const std::filesystem::filesystem_error&) {
   // it stays for the next one

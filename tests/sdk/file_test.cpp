@@ -61,6 +61,26 @@ TEST(PendingFile, LeavesNothingUnlessCommitted) {
   EXPECT_EQ(read_text(dir / "x"), "whole");
 }
 
+TEST(PendingFile, WritesToWhatALinkNames) {
+  test::TempDir dir;
+  std::filesystem::create_directory(dir / "b");
+  const auto write = [&](const std::string& name, const std::string& text) {
+    PendingFile pending(dir / name);
+    std::ofstream(pending.path()) << text;
+    pending.commit(false);
+  };
+  std::filesystem::create_symlink("b/relative", dir / "one");
+  std::filesystem::create_symlink(dir / "b/absolute", dir / "two");
+  write("one", "1");  // what it names is not there yet
+  write("two", "2");
+  write("two", "3");
+  EXPECT_EQ(read_text(dir / "b/relative"), "1");
+  EXPECT_EQ(read_text(dir / "b/absolute"), "3");
+  EXPECT_TRUE(std::filesystem::is_symlink(dir / "one"));
+  std::filesystem::create_symlink("loop", dir / "loop");
+  EXPECT_THROW(PendingFile(dir / "loop"), Error);
+}
+
 TEST(PendingFile, ReplacesNoFolderAndNoDevice) {
   test::TempDir dir;
   EXPECT_THROW(PendingFile(dir.path()), Error);
@@ -80,8 +100,10 @@ TEST(PendingFile, RemovesWhatAKilledProcessLeft) {
   plant(".x.kiln-" + std::to_string(dead) + "-2", std::chrono::minutes(1));  // perhaps of another container
   plant(".x.kiln-" + std::to_string(::getpid()) + "-3", std::chrono::minutes(11));
   plant(".y.kiln-" + std::to_string(dead) + "-4", std::chrono::minutes(11));
+  plant(".x.kiln-backup", std::chrono::minutes(11));  // somebody else's
+  plant(".x.kiln-" + std::to_string(dead) + "-5.old", std::chrono::minutes(11));
   PendingFile(dir / "x").remove_abandoned();
-  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(dir.path()), {}), 3);
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(dir.path()), {}), 5);
   EXPECT_FALSE(std::filesystem::exists(dir / (".x.kiln-" + std::to_string(dead) + "-1")));
 }
 
