@@ -17,16 +17,13 @@
 
 #include <kiln/catalog.h>
 
+#include "catalog/image_entry.h"
+#include "catalog/view.h"
+
 namespace kiln {
 
 class Manifest;
 class Store;
-
-/// An image and the channels that point at it now, by name.
-struct ImageEntry {
-  Image image;
-  std::vector<std::string> channels;
-};
 
 /// A chunk whose bytes are no longer what its digest says, and who is harmed by it.
 struct DamagedChunk {
@@ -67,29 +64,39 @@ class LocalCatalog final : public Catalog {
  public:
   /// Opens the catalog, makes it when there is none, brings older records up to date, and removes what a publish that
   /// died has left. Throws Error when the folder cannot be used, or was made by a newer kiln.
-  explicit LocalCatalog(std::filesystem::path folder);
+  /// `account`: as whom it is used. `database`: where the records are, for example "postgresql://…"; empty: in the
+  /// folder.
+  explicit LocalCatalog(std::filesystem::path folder, Account account = {home_region, true},
+                        const std::string& database = {});
   LocalCatalog(const LocalCatalog&) = delete;
   LocalCatalog& operator=(const LocalCatalog&) = delete;
   ~LocalCatalog();
 
   /// Throws invalid() for a bad name, version or channel, and for a version that exists.
   std::unique_ptr<ImageSink> publish(const ImageDraft&) override;
-  /// "name" (the newest), "name:version", "name:channel" or an id. A version comes before a channel of that name.
+  /// As CatalogView::find().
   std::optional<Image> find(std::string_view reference) const override;
-  /// Reads verify every chunk's digest; a damaged one is an Error that names chunk, pack and offset.
+  /// To build from it. A damaged chunk is an Error that names chunk, pack and offset.
   std::shared_ptr<const BlockReader> open(const Image&) const override;
 
-  /// By name, the newest version first.
-  std::vector<ImageEntry> list() const;
-  /// Like find(), but what is not there is an Error with the nearest name.
-  ImageEntry show(std::string_view reference) const;
+  /// As this catalog's account sees it: what life.h, labels.h and sharing.h work on.
+  CatalogView view() const { return {store_, account_}; }
+  /// By owner and name, the newest version first.
+  std::vector<ImageEntry> list() const { return view().images(); }
+  /// The image for that action; see CatalogView::resolve().
+  ImageEntry show(std::string_view reference, Action action = Action::see) const {
+    return view().resolve(reference, action);
+  }
+  /// The bytes of an image that show() has given. Reads verify every chunk's digest.
+  std::shared_ptr<const BlockReader> read(const Image&) const;
   /// The digests of an image's chunks, to compare or to publish again without reading. Lives as long as it is held,
   /// even when the image is removed meanwhile.
   Manifest manifest(const Image&) const;
 
   /// The names of what still needs the image, for example its instances.
   using InUse = std::function<std::vector<std::string>(const Image&)>;
-  /// Removes the record, then the packs that no image needs any longer. Throws refused() when it is in use.
+  /// For good, from the trash or at once: the record, then the packs that no image needs any longer. Throws refused()
+  /// when it is in use, shared or protected.
   Removal remove(std::string_view reference, const InUse& in_use = {});
 
   /// Reads again every chunk of one image, or of the whole store, on all cores.
@@ -100,6 +107,7 @@ class LocalCatalog final : public Catalog {
 
  private:
   std::shared_ptr<Store> store_;  // shared with the sinks
+  Account account_;
 };
 
 }  // namespace kiln

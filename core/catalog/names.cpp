@@ -26,9 +26,15 @@ Error version_exists(const std::string& name, const std::string& version) {
 }
 
 Reference parse_reference(std::string_view text) {
+  Reference out;
+  if (const std::size_t slash = text.find('/'); slash != std::string_view::npos) {
+    out.owner = text.substr(0, slash);
+    text.remove_prefix(slash + 1);
+  }
   const std::size_t colon = text.find(':');
-  if (colon == std::string_view::npos) return {std::string(text), ""};
-  return {std::string(text.substr(0, colon)), std::string(text.substr(colon + 1))};
+  out.name = text.substr(0, colon);
+  if (colon != std::string_view::npos) out.tag = text.substr(colon + 1);
+  return out;
 }
 
 }  // namespace kiln

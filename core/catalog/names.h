@@ -15,9 +15,9 @@ void require_name(std::string_view what, std::string_view text);
 /// What publishing a version a second time is answered with.
 Error version_exists(const std::string& name, const std::string& version);
 
-/// "name", or "name:version" or "name:channel".
+/// "name", "name:version" or "name:channel", each perhaps after "owner/".
 struct Reference {
-  std::string name, tag;
+  std::string name, tag, owner = {};
 };
 Reference parse_reference(std::string_view);
 

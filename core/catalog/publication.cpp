@@ -40,9 +40,10 @@ void rename_file(const fs::path& from, const fs::path& to) {
 
 }  // namespace
 
-Publication::Publication(std::shared_ptr<Store> store, ImageDraft draft)
+Publication::Publication(std::shared_ptr<Store> store, ImageDraft draft, std::string owner)
     : store_(std::move(store)),
       draft_(std::move(draft)),
+      owner_(std::move(owner)),
       lock_(store_->keep_files()),
       id_(random_id()),
       note_(store_->paths.staging() / (id_ + ".publish")),
@@ -179,7 +180,15 @@ void Publication::finish() {
   image_.content = manifest_->content();
   image_.virtual_size = draft_.virtual_size;
   image_.facts = draft_.facts;
-  NewImage add{image_, draft_.channel, {image_.content, image_.virtual_size, all_chunks_}, {}, {}};
+  NewImage add{.image = image_,
+               .region = home_region,
+               .owner = owner_,
+               .channel = draft_.channel,
+               .parents = {},
+               .disk = {image_.content, image_.virtual_size, all_chunks_},
+               .pack = {},
+               .packs = {}};
+  if (const auto parent = draft_.facts.find("parent"); parent != draft_.facts.end()) add.parents = {parent->second};
   std::error_code ignored;
   // Somebody may have published the same content meanwhile; then nothing of ours is needed.
   if (store_->records.has_disk(image_.content)) {
@@ -193,7 +202,7 @@ void Publication::finish() {
     recording_ = true;
     move_into_place(add.pack.has_value());
   }
-  image_ = store_->records.add(add);
+  image_ = store_->images.add(add);
   recorded_ = true;
   if (add.pack && image_.stored_bytes == 0) {  // the other one was faster by a moment
     entries_.clear();

@@ -24,7 +24,8 @@ namespace kiln {
 
 class Publication final : public ImageSink {
  public:
-  Publication(std::shared_ptr<Store>, ImageDraft);
+  /// `owner`: whose the image will be.
+  Publication(std::shared_ptr<Store>, ImageDraft, std::string owner);
   ~Publication() override;
 
   bool knows(const Digest& digest) const override { return here_.contains(digest); }
@@ -48,6 +49,7 @@ class Publication final : public ImageSink {
 
   std::shared_ptr<Store> store_;
   ImageDraft draft_;
+  std::string owner_;
   Image image_;
   FileLock lock_;
   std::string id_;              // of the pack

@@ -12,7 +12,7 @@ namespace kiln {
 namespace {
 
 // One entry for each version, applied in order; entries are never edited. Types and clauses are those that SQLite and
-// PostgreSQL share. Accounts, shares and regions will be tables that refer to images and packs.
+// PostgreSQL share.
 constexpr std::array first_tables{
     // A pack is there, whole and on the disk, before its row is.
     "CREATE TABLE packs (id VARCHAR(32) PRIMARY KEY, bytes BIGINT NOT NULL, chunks BIGINT NOT NULL,"
@@ -34,24 +34,94 @@ constexpr std::array first_tables{
     " image VARCHAR(36) NOT NULL REFERENCES images(id) ON DELETE CASCADE, PRIMARY KEY (name, channel))",
     "CREATE INDEX channels_by_image ON channels (image)"};
 
-const std::array<std::span<const char* const>, 1> migrations{first_tables};
+// Owners, regions, lives of images, shares. A moment is text as in 2026-11-22T20:00:00Z, so that its order is that of
+// time; an empty one is none. What was there belongs to the account "local".
+constexpr std::array accounts{
+    // visibility: private, public. state: creating, available, failed; what else a state can be, the dates say.
+    "CREATE TABLE images_2 (id VARCHAR(36) PRIMARY KEY, sequence BIGINT NOT NULL UNIQUE, region VARCHAR(64) NOT NULL,"
+    " owner VARCHAR(128) NOT NULL, name VARCHAR(128) NOT NULL, version VARCHAR(128) NOT NULL,"
+    " visibility VARCHAR(16) NOT NULL, state VARCHAR(16) NOT NULL, created VARCHAR(32) NOT NULL,"
+    " description TEXT NOT NULL, error TEXT NOT NULL, stored_bytes BIGINT NOT NULL, reserved_bytes BIGINT NOT NULL,"
+    " protected INTEGER NOT NULL, deprecated_at VARCHAR(32) NOT NULL, obsolete_at VARCHAR(32) NOT NULL,"
+    " replacement VARCHAR(400) NOT NULL, revoked_at VARCHAR(32) NOT NULL, reason TEXT NOT NULL,"
+    " trashed_at VARCHAR(32) NOT NULL, purge_at VARCHAR(32) NOT NULL, facts TEXT NOT NULL,"
+    " UNIQUE (region, owner, name, version))",
+    "INSERT INTO images_2 SELECT id, sequence, 'local', 'local', name, version, 'private', 'available', created, '', "
+    "'',"
+    " stored_bytes, 0, 0, '', '', '', '', '', '', '', facts FROM images",
+    "CREATE TABLE image_disks_2 (image VARCHAR(36) NOT NULL REFERENCES images_2(id) ON DELETE CASCADE,"
+    " position INTEGER NOT NULL, content VARCHAR(64) NOT NULL REFERENCES disks(content),"
+    " PRIMARY KEY (image, position))",
+    "INSERT INTO image_disks_2 SELECT image, position, content FROM image_disks",
+    "CREATE TABLE channels_2 (region VARCHAR(64) NOT NULL, owner VARCHAR(128) NOT NULL, name VARCHAR(128) NOT NULL,"
+    " channel VARCHAR(128) NOT NULL, image VARCHAR(36) NOT NULL REFERENCES images_2(id) ON DELETE CASCADE,"
+    " PRIMARY KEY (region, owner, name, channel))",
+    "INSERT INTO channels_2 SELECT 'local', 'local', name, channel, image FROM channels", "DROP TABLE channels",
+    "DROP TABLE image_disks", "DROP TABLE images", "ALTER TABLE images_2 RENAME TO images",
+    "ALTER TABLE image_disks_2 RENAME TO image_disks", "ALTER TABLE channels_2 RENAME TO channels",
+    "CREATE INDEX images_by_name ON images (owner, name, sequence)",
+    "CREATE INDEX image_disks_by_content ON image_disks (content)",
+    "CREATE INDEX channels_by_image ON channels (image)",
+    // Where a channel pointed, and who moved it there; version is kept for images that are gone.
+    "CREATE TABLE channel_history (sequence BIGINT PRIMARY KEY, region VARCHAR(64) NOT NULL,"
+    " owner VARCHAR(128) NOT NULL, name VARCHAR(128) NOT NULL, channel VARCHAR(128) NOT NULL,"
+    " image VARCHAR(36) NOT NULL, version VARCHAR(128) NOT NULL, actor VARCHAR(128) NOT NULL,"
+    " moment VARCHAR(32) NOT NULL)",
+    "CREATE INDEX channel_history_by_channel ON channel_history (region, owner, name, channel, sequence)",
+    "CREATE TABLE image_tags (image VARCHAR(36) NOT NULL REFERENCES images(id) ON DELETE CASCADE,"
+    " tag VARCHAR(255) NOT NULL, PRIMARY KEY (image, tag))",
+    "CREATE TABLE image_properties (image VARCHAR(36) NOT NULL REFERENCES images(id) ON DELETE CASCADE,"
+    " name VARCHAR(255) NOT NULL, value TEXT NOT NULL, PRIMARY KEY (image, name))",
+    // A parent may be gone: its id stays known.
+    "CREATE TABLE image_parents (image VARCHAR(36) NOT NULL REFERENCES images(id) ON DELETE CASCADE,"
+    " parent VARCHAR(36) NOT NULL, PRIMARY KEY (image, parent))",
+    "CREATE INDEX image_parents_by_parent ON image_parents (parent)",
+    // state: pending, accepted, rejected.
+    "CREATE TABLE shares (image VARCHAR(36) NOT NULL REFERENCES images(id) ON DELETE CASCADE,"
+    " member VARCHAR(128) NOT NULL, state VARCHAR(16) NOT NULL, may_copy INTEGER NOT NULL,"
+    " created VARCHAR(32) NOT NULL, PRIMARY KEY (image, member))",
+    "CREATE INDEX shares_by_member ON shares (member)",
+    // Hourly samples, in bytes: alone: of chunks that nobody else stores; common: the owner's part of the others.
+    "CREATE TABLE usage_samples (hour VARCHAR(32) NOT NULL, region VARCHAR(64) NOT NULL, owner VARCHAR(128) NOT NULL,"
+    " images BIGINT NOT NULL, logical BIGINT NOT NULL, alone BIGINT NOT NULL, common BIGINT NOT NULL,"
+    " PRIMARY KEY (hour, region, owner))",
+    // A negative limit is none.
+    "CREATE TABLE quotas (region VARCHAR(64) NOT NULL, owner VARCHAR(128) NOT NULL, images BIGINT NOT NULL,"
+    " bytes BIGINT NOT NULL, PRIMARY KEY (region, owner))",
+    // Who publishes or copies: until it expires, no pack that was there when it began goes away.
+    "CREATE TABLE leases (id VARCHAR(36) PRIMARY KEY, region VARCHAR(64) NOT NULL, holder VARCHAR(255) NOT NULL,"
+    " began VARCHAR(32) NOT NULL, expires VARCHAR(32) NOT NULL)"};
 
-}  // namespace
+const std::array<std::span<const char* const>, 2> migrations{first_tables, accounts};
 
-void migrate(soci::session& sql) {
-  sql << "CREATE TABLE IF NOT EXISTS migrations (version INTEGER PRIMARY KEY)";
+int version_of(soci::session& sql) {
   int have = 0;
   sql << "SELECT COALESCE(MAX(version), 0) FROM migrations", soci::into(have);
   if (have > static_cast<int>(migrations.size()))
     throw Error("the catalog was made by a newer kiln (records version " + std::to_string(have) + ", this one knows " +
                     std::to_string(migrations.size()) + ")",
                 "install that kiln, or give another KILN_HOME");
-  for (int version = have + 1; version <= static_cast<int>(migrations.size()); ++version) {
-    soci::transaction transaction(sql);
-    for (const char* statement : migrations[static_cast<std::size_t>(version - 1)]) sql << statement;
-    sql << "INSERT INTO migrations (version) VALUES (:v)", soci::use(version);
-    transaction.commit();
+  return have;
+}
+
+}  // namespace
+
+bool schema_is_current(soci::session& sql) {
+  try {
+    return version_of(sql) == static_cast<int>(migrations.size());
+  } catch (const soci::soci_error&) {
+    return false;  // no table yet, or a database that the first step will complain of
   }
+}
+
+bool migrate_one_step(soci::session& sql) {
+  sql << "CREATE TABLE IF NOT EXISTS migrations (version INTEGER PRIMARY KEY)";
+  const int have = version_of(sql), newest = static_cast<int>(migrations.size());
+  if (have == newest) return false;
+  for (const char* statement : migrations[static_cast<std::size_t>(have)]) sql << statement;
+  const int next = have + 1;
+  sql << "INSERT INTO migrations (version) VALUES (:v)", soci::use(next);
+  return next < newest;
 }
 
 }  // namespace kiln

@@ -7,8 +7,11 @@ class session;
 
 namespace kiln {
 
-/// Applies the migrations that are missing, each in a transaction of its own. One process at a time. Throws Error when
-/// the database was made by a newer kiln.
-void migrate(soci::session&);
+/// Without a transaction, and without writing: what every start asks.
+bool schema_is_current(soci::session&);
+
+/// Applies the next migration that is missing; false when there is none. Inside the caller's transaction. Throws Error
+/// when the database was made by a newer kiln.
+bool migrate_one_step(soci::session&);
 
 }  // namespace kiln

@@ -30,9 +30,10 @@ StorePaths make_folders(fs::path root) {
   return paths;
 }
 
-Records open_records(const StorePaths& paths) {
+std::unique_ptr<Database> open_database(const StorePaths& paths, const std::string& where) {
+  // SQLite changes to its WAL mode only while nobody else has the file open.
   const FileLock alone = FileLock::exclusive(paths.open_lock());
-  return Records(paths.records());
+  return std::make_unique<Database>(where.empty() ? paths.records().string() : where);
 }
 
 /// Removes the files of a folder that are not in `wanted`.
@@ -43,7 +44,12 @@ void remove_others(const fs::path& folder, const std::set<std::string>& wanted) 
 
 }  // namespace
 
-Store::Store(fs::path root) : paths(make_folders(std::move(root))), records(open_records(paths)) {
+Store::Store(fs::path root, const std::string& database)
+    : paths(make_folders(std::move(root))),
+      database_(open_database(paths, database)),
+      records(*database_),
+      images(*database_),
+      shares(*database_) {
   sweep_leftovers();
 }
 
@@ -66,6 +72,7 @@ Store::Swept Store::sweep() {
   const auto alone = FileLock::try_exclusive(paths.lock());
   if (!alone) return {};
   Swept swept{true, 0, 0};
+  images.purge_expired(now_moment());
   // Records first: a crash in between leaves files without records, which the next sweep removes.
   for (const PackRecord& pack : records.forget_unused()) {
     ++swept.packs;

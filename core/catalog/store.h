@@ -7,19 +7,29 @@
 #include <vector>
 
 #include "catalog/chunk_index.h"
-#include "catalog/records.h"
+#include "catalog/image_records.h"
+#include "catalog/share_records.h"
 #include "catalog/store_paths.h"
+#include "catalog/store_records.h"
 #include "process/file_lock.h"
 
 namespace kiln {
 
 class Store {
  public:
-  /// Makes the folders and the records when they are not there.
-  explicit Store(std::filesystem::path root);
+  /// Makes the folders and the records when they are not there. `database`: where the records are; empty: in the
+  /// folder.
+  explicit Store(std::filesystem::path root, const std::string& database = {});
 
   StorePaths paths;
-  Records records;
+
+ private:
+  std::unique_ptr<Database> database_;
+
+ public:
+  StoreRecords records;
+  ImageRecords images;
+  ShareRecords shares;
 
   /// While it is held, no file with a record goes away. Shared by everybody who needs files to stay: publishers, and
   /// those that are just opening files. Exclusive for whoever removes files; with that, every file without a record
@@ -35,7 +45,8 @@ class Store {
     bool done = false;  ///< false: somebody publishes, nothing was touched
     std::uint64_t packs = 0, bytes = 0;
   };
-  /// Forgets what no image needs, then removes every file that has no record.
+  /// Forgets images whose term in the trash is over and what no image needs, then removes every file that has no
+  /// record.
   Swept sweep();
   /// Leaves a note that the next one who opens the store shall sweep.
   void ask_for_sweep();

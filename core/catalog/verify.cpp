@@ -49,8 +49,14 @@ class Verification {
     const PackEntry* entry;
   };
 
+  std::vector<std::string> images_with(const Digest& content) const {
+    std::vector<std::string> names;
+    for (const ImageEntry& entry : store_.images.list({.content = content})) names.push_back(entry.reference());
+    return names;
+  }
+
   void open_disk(const DiskRecord& disk) {
-    std::vector<std::string> images = store_.records.images_of(disk.content);
+    std::vector<std::string> images = images_with(disk.content);
     if (images.empty()) return;  // its image was removed a moment ago
     std::set<std::filesystem::path> packs;
     for (const std::string& id : store_.records.packs_of(disk.content)) {

@@ -1,0 +1,141 @@
+#include "catalog/database.h"
+
+#include <soci/postgresql/soci-postgresql.h>
+#include <soci/soci.h>
+#include <soci/sqlite3/soci-sqlite3.h>
+
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include <kiln/error.h>
+
+#include "catalog/schema.h"
+
+namespace kiln {
+namespace {
+
+// SQLite's result codes (sqlite.org/rescode.html). SOCI 4.0.3 gives no category for them, and its header hides
+// sqlite3.h in a namespace.
+constexpr int busy = 5, locked = 6, io_error = 10, corrupt = 11, full = 13, not_a_database = 26;
+// Any number will do, as long as nobody else takes it on the same database.
+constexpr const char* take_turns = "SELECT pg_advisory_xact_lock(7164219301)";
+
+Error translate_sqlite(int code, const std::vector<std::string>& evidence) {
+  switch (code) {
+    case busy:
+    case locked:
+      return Error("the catalog's records were in use by another kiln for too long", "try again", evidence);
+    case full:
+      return Error("cannot write the catalog's records: no space left on the disk",
+                   "free some space, or give another KILN_HOME", evidence);
+    case io_error:
+      return Error("cannot read or write the catalog's records", "look at the health and the free space of the disk",
+                   evidence);
+    case corrupt:
+    case not_a_database:
+      return Error("the catalog's records are damaged", "restore the file from a backup", evidence);
+    default:
+      return Error("the catalog's records cannot be used", "look at the lines above", evidence);
+  }
+}
+
+/// A URL may hold a password, which has no place in a message.
+std::string without_password(const std::string& where) {
+  const auto at = where.rfind('@');
+  const auto scheme = where.find("://");
+  const auto colon = at == std::string::npos ? at : where.find(':', scheme + 3);
+  if (!is_server(where) || colon == std::string::npos || colon > at) return where;
+  return where.substr(0, colon) + where.substr(at);
+}
+
+}  // namespace
+
+bool is_server(std::string_view where) {
+  return where.starts_with("postgresql://") || where.starts_with("postgres://");
+}
+
+struct Database::State {
+  explicit State(const std::string& address) : where(address), server(is_server(address)) {}
+
+  void open() {
+    if (server) {
+      sql.open(soci::postgresql, where);
+    } else {
+      sql.open(soci::sqlite3, "db=\"" + where + "\" timeout=30");
+      sql << "PRAGMA journal_mode = WAL";
+      sql << "PRAGMA synchronous = FULL";
+      sql << "PRAGMA foreign_keys = ON";
+    }
+    is_open = true;
+  }
+
+  void run(const Work& work) {
+    const std::lock_guard lock(mutex);
+    const std::string name = without_password(where);
+    try {
+      if (!is_open) open();
+      work(sql);
+    } catch (const soci::sqlite3_soci_error& error) {
+      throw translate_sqlite(error.result(), {name + ": " + error.get_error_message()});
+    } catch (const soci::soci_error& error) {
+      close_if_lost(error);
+      throw Error("the catalog's database cannot be used", server ? "is the server up, and is the URL right?" : "",
+                  {name + ": " + error.get_error_message()});
+    } catch (const nlohmann::json::exception& error) {
+      throw Error("the catalog's records are damaged", "restore them from a backup", {name + ": " + error.what()});
+    }
+  }
+
+  void run_transaction(const Work& work) {
+    run([&](soci::session& s) {
+      s << (server ? "BEGIN" : "BEGIN IMMEDIATE");
+      try {
+        if (server) s << take_turns;
+        work(s);
+        s << "COMMIT";
+      } catch (...) {
+        try {
+          s << "ROLLBACK";
+        } catch (const soci::soci_error&) {
+          // SQLite has rolled back by itself, as it does when the disk is full; a lost connection has, too
+        }
+        throw;
+      }
+    });
+  }
+
+  /// A server that was restarted is connected to again by the next call.
+  void close_if_lost(const soci::soci_error& error) noexcept {
+    if (!is_open || error.get_error_category() != soci::soci_error::connection_error) return;
+    is_open = false;
+    try {
+      sql.close();
+    } catch (const std::exception&) {  // it was lost all the same
+    }
+  }
+
+  std::string where;
+  bool server, is_open = false;
+  std::mutex mutex;
+  soci::session sql;
+};
+
+Database::Database(const std::string& where) : state_(std::make_unique<State>(where)) {
+  bool current = false;
+  state_->run([&](soci::session& sql) { current = schema_is_current(sql); });
+  // Each step decides anew, because another process may have taken it meanwhile.
+  while (!current) state_->run_transaction([&](soci::session& sql) { current = !migrate_one_step(sql); });
+}
+
+Database::~Database() = default;
+
+void Database::run(const Work& work) const {
+  state_->run(work);
+}
+
+void Database::run_transaction(const Work& work) const {
+  state_->run_transaction(work);
+}
+
+}  // namespace kiln

@@ -1,0 +1,32 @@
+#pragma once
+// An image as the catalog knows it: what stages see of it, and who owns it, what became of it, where it came from.
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include <kiln/catalog.h>
+
+#include "catalog/lifecycle.h"
+
+namespace kiln {
+
+/// The region that a catalog's own folder is.
+inline constexpr const char* home_region = "local";
+
+struct ImageEntry {
+  Image image;
+  std::string region, owner, description;
+  bool is_public = false;     ///< published by the operator, for everybody
+  bool is_protected = false;  ///< cannot be put into the trash
+  Lifecycle life;
+  std::vector<std::string> channels, tags;  ///< in order
+  std::map<std::string, std::string> properties;
+  std::vector<std::string> parents;  ///< ids; a parent may be gone
+
+  ImageState state() const { return life.at(now_moment()); }
+  /// "web:2026-11-22.1"
+  std::string reference() const { return image.name + ":" + image.version; }
+};
+
+}  // namespace kiln

@@ -1,0 +1,293 @@
+#include "catalog/image_records.h"
+
+#include <soci/soci.h>
+
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <unordered_map>
+
+#include "catalog/names.h"
+
+namespace kiln {
+namespace {
+
+using soci::into;
+using soci::use;
+
+const std::string columns =
+    "SELECT i.id, i.region, i.owner, i.name, i.version, i.visibility, i.state, i.created, i.description, i.error,"
+    " i.stored_bytes, i.protected, i.deprecated_at, i.obsolete_at, i.replacement, i.revoked_at, i.reason, i.trashed_at,"
+    " i.purge_at, i.facts, COALESCE(d.content, ''), COALESCE(d.virtual_size, 0)"
+    " FROM images i LEFT JOIN image_disks x ON x.image = i.id AND x.position = 0"
+    " LEFT JOIN disks d ON d.content = x.content ";
+
+/// One row of `columns`.
+struct Row {
+  ImageEntry entry;
+  std::string visibility, state, facts, content;
+  int is_protected = 0;
+  long long stored = 0, size = 0;
+
+  void bind(soci::statement& query) {
+    Image& i = entry.image;
+    Lifecycle& l = entry.life;
+    for (std::string* text : {&i.id, &entry.region, &entry.owner, &i.name, &i.version, &visibility, &state, &i.created,
+                              &entry.description, &l.error})
+      query.exchange(into(*text));
+    query.exchange(into(stored));
+    query.exchange(into(is_protected));
+    for (std::string* text : {&l.deprecated_at, &l.obsolete_at, &l.replacement, &l.revoked_at, &l.reason, &l.trashed_at,
+                              &l.purge_at, &facts, &content})
+      query.exchange(into(*text));
+    query.exchange(into(size));
+  }
+
+  ImageEntry read() const {
+    ImageEntry out = entry;
+    out.image.stored_bytes = static_cast<std::uint64_t>(stored);
+    out.image.virtual_size = static_cast<std::uint64_t>(size);
+    out.image.content = parse_digest(content).value_or(Digest{});
+    out.image.facts = nlohmann::json::parse(facts).get<Facts>();
+    out.is_public = visibility == "public";
+    out.is_protected = is_protected != 0;
+    using Making = Lifecycle::Making;
+    out.life.making = state == "creating" ? Making::creating : state == "failed" ? Making::failed : Making::done;
+    return out;
+  }
+};
+
+struct Condition {
+  std::string where;
+  std::vector<std::string> arguments;
+
+  void add(const std::string& column, const std::string& value) {
+    if (value.empty()) return;
+    where += (where.empty() ? "WHERE " : " AND ") + column + " = :a" + std::to_string(arguments.size());
+    arguments.push_back(value);
+  }
+};
+
+Condition condition_of(const ImageQuery& query) {
+  Condition c;
+  c.add("i.id", query.id);
+  c.add("i.region", query.region);
+  c.add("i.owner", query.owner);
+  c.add("i.name", query.name);
+  c.add("i.version", query.version);
+  if (!query.any_content()) c.add("d.content", to_hex(query.content));
+  return c;
+}
+
+/// Adds to each image what another table lists of it. One query for all of them.
+using ById = std::unordered_map<std::string, ImageEntry*>;
+void add_lists(soci::session& sql, const std::string& query, const ById& images,
+               const std::function<void(ImageEntry&, const std::string&, const std::string&)>& add) {
+  std::string image, first, second;
+  soci::statement statement = (sql.prepare << query, into(image), into(first), into(second));
+  statement.execute();
+  while (statement.fetch())
+    if (const auto it = images.find(image); it != images.end()) add(*it->second, first, second);
+}
+
+std::vector<ImageEntry> select(soci::session& sql, const ImageQuery& wanted) {
+  const Condition condition = condition_of(wanted);
+  Row row;
+  soci::statement query(sql);
+  row.bind(query);
+  for (const std::string& argument : condition.arguments) query.exchange(use(argument));
+  query.alloc();
+  query.prepare(columns + condition.where + " ORDER BY i.owner, i.name, i.sequence DESC");
+  query.define_and_bind();
+  query.execute(false);
+  std::vector<ImageEntry> out;
+  while (query.fetch()) out.push_back(row.read());
+
+  ById by_id;
+  for (ImageEntry& entry : out) by_id.emplace(entry.image.id, &entry);
+  add_lists(sql, "SELECT image, channel, channel FROM channels ORDER BY channel", by_id,
+            [](ImageEntry& e, const std::string& channel, const std::string&) { e.channels.push_back(channel); });
+  add_lists(sql, "SELECT image, tag, tag FROM image_tags ORDER BY tag", by_id,
+            [](ImageEntry& e, const std::string& tag, const std::string&) { e.tags.push_back(tag); });
+  add_lists(sql, "SELECT image, name, value FROM image_properties", by_id,
+            [](ImageEntry& e, const std::string& name, const std::string& value) { e.properties[name] = value; });
+  add_lists(sql, "SELECT image, parent, parent FROM image_parents ORDER BY parent", by_id,
+            [](ImageEntry& e, const std::string& parent, const std::string&) { e.parents.push_back(parent); });
+  return out;
+}
+
+/// 2026-11-22.1, .2, …: one more than the highest number of today.
+std::string next_version(soci::session& sql, const NewImage& add, const std::string& today) {
+  std::string version;
+  soci::statement query = (sql.prepare << "SELECT version FROM images WHERE region = :r AND owner = :o AND name = :n",
+                           use(add.region), use(add.owner), use(add.image.name), into(version));
+  query.execute();
+  unsigned long highest = 0;
+  while (query.fetch()) {
+    const std::string number = version.starts_with(today + ".") ? version.substr(today.size() + 1) : "";
+    if (!number.empty() && number.size() < 10 && number.find_first_not_of("0123456789") == std::string::npos)
+      highest = std::max(highest, std::stoul(number));
+  }
+  return today + "." + std::to_string(highest + 1);
+}
+
+bool has(soci::session& sql, const std::string& region, const std::string& owner, const std::string& name,
+         const std::string& version) {
+  int count = 0;
+  sql << "SELECT COUNT(*) FROM images WHERE region = :r AND owner = :o AND name = :n AND version = :v", use(region),
+      use(owner), use(name), use(version), into(count);
+  return count > 0;
+}
+
+void insert_image(soci::session& sql, const NewImage& add, const Image& image) {
+  // Facts come from guests and vendors' files, too: what is no UTF-8 is replaced, not refused.
+  const std::string facts = nlohmann::json(image.facts).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  const std::string content = to_hex(image.content);
+  const auto stored = static_cast<long long>(image.stored_bytes);
+  sql << "INSERT INTO images (id, sequence, region, owner, name, version, visibility, state, created, description,"
+         " error, stored_bytes, reserved_bytes, protected, deprecated_at, obsolete_at, replacement, revoked_at, reason,"
+         " trashed_at, purge_at, facts)"
+         " SELECT :i, COALESCE(MAX(sequence), 0) + 1, :r, :o, :n, :v, 'private', 'available', :t, '', '', :s, 0, 0, '',"
+         " '', '', '', '', '', '', :f FROM images",
+      use(image.id), use(add.region), use(add.owner), use(image.name), use(image.version), use(image.created),
+      use(stored), use(facts);
+  sql << "INSERT INTO image_disks (image, position, content) VALUES (:i, 0, :c)", use(image.id), use(content);
+  for (const std::string& parent : add.parents)
+    sql << "INSERT INTO image_parents (image, parent) VALUES (:i, :p)", use(image.id), use(parent);
+}
+
+void point_channel(soci::session& sql, const std::string& region, const std::string& owner, const std::string& name,
+                   const std::string& channel, const std::string& image, const std::string& version,
+                   const std::string& actor) {
+  const Moment now = now_moment();
+  sql << "DELETE FROM channels WHERE region = :r AND owner = :o AND name = :n AND channel = :c", use(region),
+      use(owner), use(name), use(channel);
+  if (!image.empty())
+    sql << "INSERT INTO channels (region, owner, name, channel, image) VALUES (:r, :o, :n, :c, :i)", use(region),
+        use(owner), use(name), use(channel), use(image);
+  sql << "INSERT INTO channel_history (sequence, region, owner, name, channel, image, version, actor, moment)"
+         " SELECT COALESCE(MAX(sequence), 0) + 1, :r, :o, :n, :c, :i, :v, :a, :m FROM channel_history",
+      use(region), use(owner), use(name), use(channel), use(image), use(version), use(actor), use(now);
+}
+
+}  // namespace
+
+Image ImageRecords::add(const NewImage& add) {
+  return db_.write([&](soci::session& sql) {
+    Image image = add.image;
+    image.created = now_moment();
+    if (image.version.empty()) image.version = next_version(sql, add, image.created.substr(0, 10));
+    if (has(sql, add.region, add.owner, image.name, image.version)) throw version_exists(image.name, image.version);
+    if (has_disk(sql, image.content))
+      image.stored_bytes = 0;
+    else
+      insert_disk(sql, add.disk, add.pack, add.packs, image.created);
+    insert_image(sql, add, image);
+    if (!add.channel.empty())
+      point_channel(sql, add.region, add.owner, image.name, add.channel, image.id, image.version, add.owner);
+    return image;
+  });
+}
+
+bool ImageRecords::has_version(const std::string& region, const std::string& owner, const std::string& name,
+                               const std::string& version) const {
+  return db_.read([&](soci::session& sql) { return has(sql, region, owner, name, version); });
+}
+
+std::vector<ImageEntry> ImageRecords::list(const ImageQuery& query) const {
+  return db_.read([&](soci::session& sql) { return select(sql, query); });
+}
+
+void ImageRecords::change(const std::string& id, const ImageChange& change) {
+  std::vector<std::pair<const char*, std::string>> texts;
+  const auto text = [&](const char* column, const std::optional<std::string>& value) {
+    if (value) texts.emplace_back(column, *value);
+  };
+  text("description", change.description);
+  text("deprecated_at", change.deprecated_at);
+  text("obsolete_at", change.obsolete_at);
+  text("replacement", change.replacement);
+  text("revoked_at", change.revoked_at);
+  text("reason", change.reason);
+  text("trashed_at", change.trashed_at);
+  text("purge_at", change.purge_at);
+  if (change.is_public) text("visibility", *change.is_public ? "public" : "private");
+  db_.write([&](soci::session& sql) {
+    for (const auto& [column, value] : texts)
+      sql << std::string("UPDATE images SET ") + column + " = :v WHERE id = :i", use(value), use(id);
+    if (!change.is_protected) return;
+    const int value = *change.is_protected ? 1 : 0;
+    sql << "UPDATE images SET protected = :v WHERE id = :i", use(value), use(id);
+  });
+}
+
+void ImageRecords::set_tag(const std::string& id, const std::string& tag, bool present) {
+  db_.write([&](soci::session& sql) {
+    sql << "DELETE FROM image_tags WHERE image = :i AND tag = :t", use(id), use(tag);
+    if (present) sql << "INSERT INTO image_tags (image, tag) VALUES (:i, :t)", use(id), use(tag);
+  });
+}
+
+void ImageRecords::set_property(const std::string& id, const std::string& name,
+                                const std::optional<std::string>& value) {
+  db_.write([&](soci::session& sql) {
+    sql << "DELETE FROM image_properties WHERE image = :i AND name = :n", use(id), use(name);
+    if (value)
+      sql << "INSERT INTO image_properties (image, name, value) VALUES (:i, :n, :v)", use(id), use(name), use(*value);
+  });
+}
+
+void ImageRecords::remove(const std::string& id) {
+  db_.write([&](soci::session& sql) { sql << "DELETE FROM images WHERE id = :i", use(id); });
+}
+
+void ImageRecords::purge_expired(const Moment& now) {
+  db_.write([&](soci::session& sql) { sql << "DELETE FROM images WHERE purge_at <> '' AND purge_at <= :n", use(now); });
+}
+
+std::optional<std::string> ImageRecords::channel(const std::string& region, const std::string& owner,
+                                                 const std::string& name, const std::string& channel) const {
+  return db_.read([&](soci::session& sql) -> std::optional<std::string> {
+    std::string image;
+    sql << "SELECT image FROM channels WHERE region = :r AND owner = :o AND name = :n AND channel = :c", use(region),
+        use(owner), use(name), use(channel), into(image);
+    if (!sql.got_data()) return std::nullopt;
+    return image;
+  });
+}
+
+void ImageRecords::move_channel(const ImageEntry& of, const std::string& channel, const std::optional<ImageEntry>& to,
+                                const std::string& actor) {
+  db_.write([&](soci::session& sql) {
+    point_channel(sql, of.region, of.owner, of.image.name, channel, to ? to->image.id : "", to ? to->image.version : "",
+                  actor);
+  });
+}
+
+std::vector<ChannelMove> ImageRecords::history(const std::string& region, const std::string& owner,
+                                               const std::string& name, const std::string& channel) const {
+  return db_.read([&](soci::session& sql) {
+    ChannelMove move;
+    soci::statement query =
+        (sql.prepare << "SELECT image, version, actor, moment FROM channel_history WHERE region = :r AND owner = :o"
+                        " AND name = :n AND channel = :c ORDER BY sequence DESC",
+         use(region), use(owner), use(name), use(channel), into(move.image), into(move.version), into(move.actor),
+         into(move.moment));
+    query.execute();
+    std::vector<ChannelMove> out;
+    while (query.fetch()) out.push_back(move);
+    return out;
+  });
+}
+
+std::vector<std::pair<std::string, std::string>> ImageRecords::ancestry() const {
+  return db_.read([&](soci::session& sql) {
+    std::string image, parent;
+    soci::statement query = (sql.prepare << "SELECT image, parent FROM image_parents", into(image), into(parent));
+    query.execute();
+    std::vector<std::pair<std::string, std::string>> out;
+    while (query.fetch()) out.emplace_back(image, parent);
+    return out;
+  });
+}
+
+}  // namespace kiln

@@ -1,0 +1,86 @@
+#pragma once
+// What is recorded of images. Knows no rules: who may do what stands in authority.h, and is asked before.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "catalog/database.h"
+#include "catalog/image_entry.h"
+#include "catalog/store_records.h"
+
+namespace kiln {
+
+/// Everything that one publish adds, in one transaction.
+struct NewImage {
+  Image image;  ///< without version: the next of today
+  std::string region, owner;
+  std::string channel;
+  std::vector<std::string> parents;  ///< ids
+  DiskRecord disk;
+  std::optional<PackRecord> pack;  ///< written by this publish
+  std::vector<std::string> packs;  ///< ids of all packs that the disk's chunks are in, the new one included
+};
+
+/// Which images. What is empty does not count.
+struct ImageQuery {
+  std::string id = {}, region = {}, owner = {}, name = {}, version = {};
+  Digest content = {};  ///< zero: any
+  bool any_content() const { return content.is_zero_chunk(); }
+};
+
+/// What is set is written.
+struct ImageChange {
+  std::optional<std::string> description = {}, deprecated_at = {}, obsolete_at = {}, replacement = {}, revoked_at = {},
+                             reason = {}, trashed_at = {}, purge_at = {};
+  std::optional<bool> is_public = {}, is_protected = {};
+};
+
+/// Where a channel pointed.
+struct ChannelMove {
+  std::string image, version;  ///< empty: the channel was removed
+  std::string actor;
+  Moment moment;
+};
+
+/// A function is one transaction. Any thread.
+class ImageRecords {
+ public:
+  explicit ImageRecords(Database& db) : db_(db) {}
+
+  /// Returns the image as it is recorded. Somebody else may have recorded the same content since it was asked for: then
+  /// `pack` is left out, and `stored_bytes` is 0.
+  Image add(const NewImage&);
+  bool has_version(const std::string& region, const std::string& owner, const std::string& name,
+                   const std::string& version) const;
+
+  /// By owner and name, the newest first.
+  std::vector<ImageEntry> list(const ImageQuery& = {}) const;
+  void change(const std::string& id, const ImageChange&);
+  void set_tag(const std::string& id, const std::string& tag, bool present);
+  /// Nothing: the property is removed.
+  void set_property(const std::string& id, const std::string& name, const std::optional<std::string>& value);
+  /// For good, with shares, tags and channels.
+  void remove(const std::string& id);
+  /// The same for all whose term in the trash is over.
+  void purge_expired(const Moment& now);
+
+  /// The image that a channel points at, by id.
+  std::optional<std::string> channel(const std::string& region, const std::string& owner, const std::string& name,
+                                     const std::string& channel) const;
+  /// Points the channel at an image, in one step; nothing: removes it. Written down in its history.
+  void move_channel(const ImageEntry& of, const std::string& channel, const std::optional<ImageEntry>& to,
+                    const std::string& actor);
+  /// The newest first.
+  std::vector<ChannelMove> history(const std::string& region, const std::string& owner, const std::string& name,
+                                   const std::string& channel) const;
+  /// (image, parent), by id: the graph.
+  std::vector<std::pair<std::string, std::string>> ancestry() const;
+
+ private:
+  Database& db_;
+};
+
+}  // namespace kiln

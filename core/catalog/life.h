@@ -1,0 +1,46 @@
+#pragma once
+// What the keepers of an image do with its life. lifecycle.h has the states.
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "catalog/view.h"
+
+namespace kiln {
+
+/// Errors: as CatalogView::resolve().
+class Life {
+ public:
+  explicit Life(CatalogView view) : view_(std::move(view)) {}
+
+  /// Now or at a date: newcomers no longer get it as the newest. `obsolete_at` (may be empty): from then on it can no
+  /// longer be used. `replacement` (may be empty): what to use instead, a reference.
+  ImageEntry deprecate(std::string_view reference, const Moment& at, const Moment& obsolete_at,
+                       const std::string& replacement);
+  ImageEntry undeprecate(std::string_view reference);
+  /// Now or at a date: it and everything that was built from it can no longer be launched, built from, exported or
+  /// copied.
+  ImageEntry revoke(std::string_view reference, const Moment& at, const std::string& reason);
+  ImageEntry unrevoke(std::string_view reference);
+  ImageEntry protect(std::string_view reference, bool on);
+  ImageEntry open_up(std::string_view reference, bool on);  ///< to everybody; the operator only
+  /// `users`: what still uses it, for example its instances. Refused when there are any, when it is shared or
+  /// protected: the answer names them.
+  ImageEntry trash(std::string_view reference, const std::vector<std::string>& users, const Moment& purge_at);
+  ImageEntry restore(std::string_view reference);
+
+  /// The ids of all that was built from it, directly or not, as far as this account sees it; and those among them whose
+  /// parent is no longer the newest of its name.
+  struct Descendants {
+    std::vector<ImageEntry> images;
+    std::vector<std::string> out_of_date;  ///< ids
+  };
+  Descendants descendants(std::string_view reference) const;
+
+ private:
+  ImageEntry changed(const ImageEntry&, const struct ImageChange&);
+  CatalogView view_;
+};
+
+}  // namespace kiln

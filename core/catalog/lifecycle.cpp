@@ -1,0 +1,88 @@
+#include "catalog/lifecycle.h"
+
+#include <array>
+#include <ctime>
+
+#include <kiln/value.h>
+
+namespace kiln {
+namespace {
+
+Moment to_moment(std::time_t seconds) {
+  std::tm utc{};
+  ::gmtime_r(&seconds, &utc);
+  std::array<char, 32> text{};
+  std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &utc);
+  return text.data();
+}
+
+bool reached(const Moment& moment, const Moment& now) {
+  return !moment.empty() && moment <= now;
+}
+
+/// "+30d": days are not among the durations of pipelines.
+std::time_t seconds_of(const std::string& text) {
+  if (text.ends_with('d')) {
+    const auto days = parse_duration(text.substr(0, text.size() - 1) + "h");
+    return days ? static_cast<std::time_t>(days->count() / 1000 * 24) : -1;
+  }
+  const auto duration = parse_duration(text);
+  return duration ? static_cast<std::time_t>(duration->count() / 1000) : -1;
+}
+
+}  // namespace
+
+Moment now_moment() {
+  return to_moment(std::time(nullptr));
+}
+
+Moment parse_moment(std::string_view text) {
+  const std::string given(text);
+  if (given == "now") return now_moment();
+  if (given.starts_with('+')) {
+    if (const std::time_t later = seconds_of(given.substr(1)); later >= 0) return to_moment(std::time(nullptr) + later);
+  }
+  std::tm parts{};
+  for (const char* form : {"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d"}) {
+    parts = {};
+    const char* end = ::strptime(given.c_str(), form, &parts);
+    if (end == nullptr || *end != '\0') continue;
+    // What mktime has to correct, such as February 30th, is no date.
+    std::tm asked = parts;
+    const Moment moment = to_moment(::timegm(&parts));
+    if (asked.tm_mday == parts.tm_mday && asked.tm_mon == parts.tm_mon) return moment;
+  }
+  throw invalid("\"" + given + "\" is no date", "write 2026-12-31, 2026-12-31T18:00:00Z, now, or +30d");
+}
+
+std::string_view to_text(ImageState state) {
+  switch (state) {
+    case ImageState::creating:
+      return "creating";
+    case ImageState::available:
+      return "available";
+    case ImageState::deprecated:
+      return "deprecated";
+    case ImageState::obsolete:
+      return "obsolete";
+    case ImageState::revoked:
+      return "revoked";
+    case ImageState::trashed:
+      return "trashed";
+    case ImageState::failed:
+      return "failed";
+  }
+  return "";
+}
+
+ImageState Lifecycle::at(const Moment& now) const {
+  if (!trashed_at.empty()) return ImageState::trashed;
+  if (making == Making::creating) return ImageState::creating;
+  if (making == Making::failed) return ImageState::failed;
+  if (reached(revoked_at, now) || ancestor_revoked) return ImageState::revoked;
+  if (reached(obsolete_at, now)) return ImageState::obsolete;
+  if (reached(deprecated_at, now)) return ImageState::deprecated;
+  return ImageState::available;
+}
+
+}  // namespace kiln

@@ -1,0 +1,57 @@
+#include "catalog/sharing.h"
+
+#include <kiln/error.h>
+
+#include "catalog/names.h"
+#include "catalog/store.h"
+
+namespace kiln {
+
+ImageEntry Sharing::offer(std::string_view reference, const std::vector<std::string>& members, bool may_copy) {
+  const ImageEntry entry = view_.resolve(reference, Action::share);
+  for (const std::string& member : members) {
+    require_name("account name", member);
+    if (member == entry.owner) throw invalid("image " + entry.reference() + " is " + member + "'s own");
+  }
+  for (const std::string& member : members) view_.store().shares.offer(entry.image.id, member, may_copy);
+  return entry;
+}
+
+ImageEntry Sharing::cancel(std::string_view reference, const std::vector<std::string>& members) {
+  const ImageEntry entry = view_.resolve(reference, Action::share);
+  for (const std::string& member : members)
+    if (!view_.store().shares.find(entry.image.id, member))
+      throw invalid("image " + entry.reference() + " is not shared with \"" + member + "\"",
+                    "see with whom it is: kiln share list " + entry.reference());
+  for (const std::string& member : members) view_.store().shares.cancel(entry.image.id, member);
+  return entry;
+}
+
+ImageEntry Sharing::accept(std::string_view reference) {
+  return answer(reference, Share::State::accepted);
+}
+
+ImageEntry Sharing::reject(std::string_view reference) {
+  return answer(reference, Share::State::rejected);
+}
+
+ImageEntry Sharing::answer(std::string_view reference, Share::State state) {
+  const ImageEntry entry = view_.resolve(reference, Action::answer);
+  view_.store().shares.answer(entry.image.id, view_.account().name, state);
+  return entry;
+}
+
+std::vector<Share> Sharing::members(std::string_view reference) const {
+  return view_.store().shares.of_image(view_.resolve(reference, Action::share).image.id);
+}
+
+std::vector<OfferedImage> Sharing::offered() const {
+  std::vector<OfferedImage> out;
+  const std::vector<ImageEntry> seen = view_.images();
+  for (const Share& share : view_.store().shares.of_member(view_.account().name))
+    for (const ImageEntry& entry : seen)
+      if (entry.image.id == share.image && share.state != Share::State::rejected) out.push_back({entry, share});
+  return out;
+}
+
+}  // namespace kiln

@@ -1,0 +1,101 @@
+#include "catalog/store_records.h"
+
+#include <soci/soci.h>
+
+namespace kiln {
+namespace {
+
+using soci::into;
+using soci::use;
+
+std::vector<PackRecord> select_packs(soci::session& sql, const std::string& where) {
+  std::vector<PackRecord> out;
+  std::string id;
+  long long bytes = 0, chunks = 0;
+  soci::statement query = (sql.prepare << "SELECT id, bytes, chunks FROM packs " + where + " ORDER BY id", into(id),
+                           into(bytes), into(chunks));
+  query.execute();
+  while (query.fetch()) out.push_back({id, static_cast<std::uint64_t>(bytes), static_cast<std::uint64_t>(chunks)});
+  return out;
+}
+
+constexpr const char* pack_is_unused = "WHERE id NOT IN (SELECT pack FROM disk_packs)";
+constexpr const char* disk_is_unused = "content NOT IN (SELECT content FROM image_disks)";
+
+}  // namespace
+
+bool has_disk(soci::session& sql, const Digest& content) {
+  int count = 0;
+  const std::string c = to_hex(content);
+  sql << "SELECT COUNT(*) FROM disks WHERE content = :c", use(c), into(count);
+  return count > 0;
+}
+
+void insert_disk(soci::session& sql, const DiskRecord& disk, const std::optional<PackRecord>& new_pack,
+                 const std::vector<std::string>& packs, const std::string& now) {
+  const std::string content = to_hex(disk.content);
+  const auto size = static_cast<long long>(disk.virtual_size), data = static_cast<long long>(disk.data_chunks);
+  if (new_pack) {
+    const auto bytes = static_cast<long long>(new_pack->bytes), chunks = static_cast<long long>(new_pack->chunks);
+    sql << "INSERT INTO packs (id, bytes, chunks, created) VALUES (:i, :b, :c, :t)", use(new_pack->id), use(bytes),
+        use(chunks), use(now);
+  }
+  sql << "INSERT INTO disks (content, virtual_size, data_chunks) VALUES (:c, :s, :d)", use(content), use(size),
+      use(data);
+  for (const std::string& pack : packs)
+    sql << "INSERT INTO disk_packs (content, pack) VALUES (:c, :p)", use(content), use(pack);
+}
+
+bool StoreRecords::has_disk(const Digest& content) const {
+  return db_.read([&](soci::session& sql) { return kiln::has_disk(sql, content); });
+}
+
+std::vector<PackRecord> StoreRecords::packs() const {
+  return db_.read([&](soci::session& sql) { return select_packs(sql, ""); });
+}
+
+std::vector<std::string> StoreRecords::packs_of(const Digest& content) const {
+  return db_.read([&](soci::session& sql) {
+    std::vector<std::string> out;
+    std::string pack;
+    const std::string c = to_hex(content);
+    soci::statement query =
+        (sql.prepare << "SELECT pack FROM disk_packs WHERE content = :c ORDER BY pack", use(c), into(pack));
+    query.execute();
+    while (query.fetch()) out.push_back(pack);
+    return out;
+  });
+}
+
+std::vector<DiskRecord> StoreRecords::disks() const {
+  return db_.read([&](soci::session& sql) {
+    std::vector<DiskRecord> out;
+    std::string content;
+    long long size = 0, data = 0;
+    soci::statement query = (sql.prepare << "SELECT content, virtual_size, data_chunks FROM disks ORDER BY content",
+                             into(content), into(size), into(data));
+    query.execute();
+    while (query.fetch())
+      out.push_back({parse_digest(content).value_or(Digest{}), static_cast<std::uint64_t>(size),
+                     static_cast<std::uint64_t>(data)});
+    return out;
+  });
+}
+
+std::vector<PackRecord> StoreRecords::unused() const {
+  return db_.read([&](soci::session& sql) {
+    return select_packs(sql, std::string("WHERE id NOT IN (SELECT p.pack FROM disk_packs p JOIN image_disks x"
+                                         " ON x.content = p.content)"));
+  });
+}
+
+std::vector<PackRecord> StoreRecords::forget_unused() {
+  return db_.write([&](soci::session& sql) {
+    sql << std::string("DELETE FROM disks WHERE ") + disk_is_unused;
+    const std::vector<PackRecord> out = select_packs(sql, pack_is_unused);
+    for (const PackRecord& pack : out) sql << "DELETE FROM packs WHERE id = :i", use(pack.id);
+    return out;
+  });
+}
+
+}  // namespace kiln

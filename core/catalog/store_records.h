@@ -1,0 +1,49 @@
+#pragma once
+// What is recorded of the bytes: packs, and the disks that are made of their chunks.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <kiln/digest.h>
+
+#include "catalog/database.h"
+
+namespace kiln {
+
+struct PackRecord {
+  std::string id;  ///< 32 hexadecimal digits; the file is packs/<id>.pack
+  std::uint64_t bytes = 0, chunks = 0;
+};
+
+struct DiskRecord {
+  Digest content;
+  std::uint64_t virtual_size = 0, data_chunks = 0;
+};
+
+/// Reads, and the writes that are no part of a publish. A function is one transaction. Any thread.
+class StoreRecords {
+ public:
+  explicit StoreRecords(Database& db) : db_(db) {}
+
+  bool has_disk(const Digest& content) const;
+  std::vector<PackRecord> packs() const;
+  std::vector<std::string> packs_of(const Digest& content) const;
+  std::vector<DiskRecord> disks() const;
+
+  /// What forget_unused() would forget, without doing it.
+  std::vector<PackRecord> unused() const;
+  /// Forgets disks that no image has and packs that no disk has. Only under the exclusive lock of the store.
+  std::vector<PackRecord> forget_unused();
+
+ private:
+  Database& db_;
+};
+
+/// Inside the caller's transaction: a disk, the packs that its chunks are in, and the new one among them.
+void insert_disk(soci::session&, const DiskRecord&, const std::optional<PackRecord>& new_pack,
+                 const std::vector<std::string>& packs, const std::string& now);
+bool has_disk(soci::session&, const Digest& content);
+
+}  // namespace kiln

@@ -1,0 +1,162 @@
+#include "catalog/view.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include <kiln/value.h>
+
+#include "catalog/names.h"
+#include "catalog/store.h"
+
+namespace kiln {
+namespace {
+
+/// Marks every image one of whose ancestors is revoked.
+void inherit_revocations(std::vector<ImageEntry>& all) {
+  const Moment now = now_moment();
+  std::map<std::string, ImageEntry*> by_id;
+  for (ImageEntry& entry : all) by_id.emplace(entry.image.id, &entry);
+  std::set<const ImageEntry*> settled;
+  const auto settle = [&](auto&& self, ImageEntry& entry) -> bool {
+    const bool own = !entry.life.revoked_at.empty() && entry.life.revoked_at <= now;
+    if (!settled.insert(&entry).second) return own || entry.life.ancestor_revoked;
+    for (const std::string& parent : entry.parents)
+      if (const auto it = by_id.find(parent); it != by_id.end() && self(self, *it->second)) {
+        entry.life.ancestor_revoked = true;
+        if (entry.life.reason.empty()) entry.life.reason = it->second->life.reason;
+      }
+    return own || entry.life.ancestor_revoked;
+  };
+  for (ImageEntry& entry : all) settle(settle, entry);
+}
+
+Standing standing_with(const Account& account, const ImageEntry& entry, const Share* share) {
+  using Role = Standing::Role;
+  if (entry.owner == account.name) return {Role::owner, true};
+  if (account.is_operator) return {Role::operator_, true};
+  if (share == nullptr) return {};
+  if (share->state == Share::State::pending) return {Role::pending, false};
+  if (share->state == Share::State::rejected) return {Role::rejected, false};
+  return {Role::accepted, share->may_copy};
+}
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string out;
+  for (const std::string& word : words) out += (out.empty() ? "" : ", ") + word;
+  return out;
+}
+
+/// Own images first, then public ones, then shared ones.
+int distance(const CatalogView& view, const ImageEntry& entry) {
+  if (entry.owner == view.account().name) return 0;
+  return entry.is_public ? 1 : 2;
+}
+
+/// Of images of one name: the ones nearest to the account. Two owners at the same distance are told apart by the
+/// caller.
+std::vector<const ImageEntry*> nearest_of(const CatalogView& view, const std::vector<const ImageEntry*>& found) {
+  int least = 3;
+  for (const ImageEntry* entry : found) least = std::min(least, distance(view, *entry));
+  std::vector<const ImageEntry*> out;
+  for (const ImageEntry* entry : found)
+    if (distance(view, *entry) == least) out.push_back(entry);
+  return out;
+}
+
+/// Names what there is instead of what was asked for.
+Error not_there(const std::vector<ImageEntry>& all, const Reference& wanted) {
+  std::vector<std::string> names, tags;
+  for (const ImageEntry& entry : all) {
+    if (names.empty() || names.back() != entry.image.name) names.push_back(entry.image.name);
+    if (entry.image.name != wanted.name || (!wanted.owner.empty() && entry.owner != wanted.owner)) continue;
+    tags.push_back(entry.image.version);
+    tags.insert(tags.end(), entry.channels.begin(), entry.channels.end());
+  }
+  const bool name_is_known = !tags.empty();
+  const std::string what = name_is_known
+                               ? "image \"" + wanted.name + "\" has no version or channel \"" + wanted.tag + "\""
+                               : "there is no image \"" + wanted.name + "\"";
+  if (const auto near = nearest(name_is_known ? wanted.tag : wanted.name, name_is_known ? tags : names))
+    return invalid(what, "did you mean \"" + (name_is_known ? wanted.name + ":" + *near : *near) + "\"?");
+  if (name_is_known && tags.size() <= 10) return invalid(what, "it has: " + joined(tags));
+  return invalid(what, "see which images there are: kiln image list");
+}
+
+/// The newest that is not deprecated. Versions in the trash, failed and unfinished ones are none.
+const ImageEntry& newest(const std::vector<const ImageEntry*>& versions, const Reference& wanted) {
+  for (const ImageEntry* entry : versions)
+    if (entry->state() == ImageState::available) return *entry;
+  const ImageEntry& last = *versions.front();
+  throw refused("no version of image \"" + wanted.name + "\" is available: the newest, " + last.image.version +
+                    ", is " + std::string(to_text(last.state())),
+                last.life.replacement.empty() ? "name the version to use it all the same: " + last.reference()
+                                              : "use " + last.life.replacement + " instead");
+}
+
+}  // namespace
+
+Standing CatalogView::standing(const ImageEntry& entry) const {
+  const auto share = store_->shares.find(entry.image.id, account_.name);
+  return standing_with(account_, entry, share ? &*share : nullptr);
+}
+
+std::vector<ImageEntry> CatalogView::images() const {
+  std::vector<ImageEntry> all = store_->images.list();
+  inherit_revocations(all);
+  std::map<std::string, Share> shares;
+  for (Share& share : store_->shares.of_member(account_.name)) shares.emplace(share.image, std::move(share));
+  std::erase_if(all, [&](const ImageEntry& entry) {
+    const auto share = shares.find(entry.image.id);
+    const Standing standing = standing_with(account_, entry, share == shares.end() ? nullptr : &share->second);
+    return decide(Action::see, standing, entry.state(), entry.is_public) != Decision::allowed;
+  });
+  return all;
+}
+
+std::optional<ImageEntry> CatalogView::find_id(const std::string& id) const {
+  for (ImageEntry& entry : images())
+    if (entry.image.id == id) return std::move(entry);
+  return std::nullopt;
+}
+
+ImageEntry CatalogView::resolve(std::string_view reference, Action action) const {
+  const std::vector<ImageEntry> all = images();
+  const Reference wanted = parse_reference(reference);
+  std::vector<const ImageEntry*> named, tagged;
+  for (const ImageEntry& entry : all) {
+    if (entry.image.id == reference) {
+      require(action, standing(entry), entry);
+      return entry;
+    }
+    if (entry.image.name != wanted.name || (!wanted.owner.empty() && entry.owner != wanted.owner)) continue;
+    named.push_back(&entry);
+  }
+  named = nearest_of(*this, named);
+  for (const ImageEntry* entry : named)
+    if (entry->image.version == wanted.tag) tagged.push_back(entry);
+  if (tagged.empty())
+    for (const ImageEntry* entry : named)
+      if (std::ranges::find(entry->channels, wanted.tag) != entry->channels.end()) tagged.push_back(entry);
+  const std::vector<const ImageEntry*>& found = wanted.tag.empty() ? named : tagged;
+  if (found.empty()) throw not_there(all, wanted);
+  for (const ImageEntry* entry : found)
+    if (entry->owner != found.front()->owner)
+      throw invalid(
+          "\"" + wanted.name + "\" was shared with you by " + found.front()->owner + " and by " + entry->owner,
+          "say whose: " + found.front()->owner + "/" + std::string(reference));
+  const ImageEntry& entry = wanted.tag.empty() ? newest(found, wanted) : *found.front();
+  require(action, standing(entry), entry);
+  return entry;
+}
+
+std::optional<ImageEntry> CatalogView::find(std::string_view reference) const {
+  try {
+    return resolve(reference, Action::see);
+  } catch (const Error& error) {
+    if (error.failure() == Failure::invalid || error.failure() == Failure::refused) return std::nullopt;
+    throw;
+  }
+}
+
+}  // namespace kiln
