@@ -33,7 +33,7 @@ std::filesystem::path Bases::prepare(const Image& image, std::stop_token stop, c
   if (std::filesystem::exists(target)) return target;
   std::filesystem::create_directories(home_.bases());
   if (link_layer(image, target)) return target;
-  const auto reader = catalog_.open(image);
+  const auto reader = catalog_.read(image);
   const Manifest manifest = catalog_.manifest(image);
   write_disk(target, {.from = *reader,
                       .format = format_,
@@ -59,7 +59,7 @@ Launched HostMachines::launch(const LaunchSpec& spec, const Bases::Told& progres
   std::filesystem::create_directories(home_.bases());
   // Until the instance has its folder, nothing else tells a removal that the image is in use.
   const auto lock = FileLock::exclusive(home_.bases() / ".lock");
-  const Image image = catalog_.show(spec.image).image;
+  const Image image = catalog_.show(spec.image, Action::launch).image;
   const Accelerator accelerator =
       spec.accelerator.empty() ? accelerator_() : choose_accelerator(spec.accelerator, home_.root(), stop_);
   const LaunchBase base{.disk = {bases_.prepare(image, stop_, progress), "qcow2"},

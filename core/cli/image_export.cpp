@@ -15,11 +15,11 @@ namespace kiln::cli {
 
 int run_image_export(Call& call) {
   LocalCatalog& catalog = call.services.catalog();
-  const Image image = catalog.show(call.args.text("IMAGE")).image;
+  const Image image = catalog.show(call.args.text("IMAGE"), Action::write_out).image;
   const std::filesystem::path target = call.args.text("FILE");
   const Format& format = format_for(call.services.registry(), target, call.args.text("format"));
   const Table options = format_options(call.args.pairs("option"), format);
-  const auto reader = catalog.open(image);
+  const auto reader = catalog.read(image);
   const Manifest manifest = catalog.manifest(image);
 
   Activity activity("writing", call.out.json());
