@@ -1,4 +1,6 @@
 // kiln image list, show, verify, rm: the images that were published.
+#include <set>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -34,7 +36,8 @@ Json to_json(const DamagedChunk& chunk) {
           {"file", chunk.file.string()},
           {"offset", chunk.offset},
           {"reason", chunk.reason},
-          {"images", chunk.images}};
+          {"images", chunk.images},
+          {"keepers", chunk.keepers}};
 }
 
 }  // namespace
@@ -109,11 +112,16 @@ int run_image_verify(Call& call) {
     return 0;
   }
   std::vector<std::string> evidence;
-  for (const DamagedChunk& chunk : report.damaged)
+  std::set<std::string> keepers;
+  for (const DamagedChunk& chunk : report.damaged) {
+    keepers.insert(chunk.keepers.begin(), chunk.keepers.end());
     evidence.push_back(fmt::format("{} at {} of {}: {} (in {})", to_hex(chunk.digest).substr(0, 12), chunk.offset,
                                    chunk.file.string(), chunk.reason, joined(chunk.images)));
+  }
   throw Error(fmt::format("{} of {} chunks of {} are damaged", report.damaged.size(), report.chunks, reference),
-              "remove every image that is named here, then publish them again from their sources", evidence);
+              "remove every image that keeps the damaged packs, then publish them again from their sources: " +
+                  joined({keepers.begin(), keepers.end()}),
+              evidence);
 }
 
 int run_image_rm(Call& call) {
