@@ -132,6 +132,45 @@ TEST_F(ImageLife, WhatIsInTheTrashIsBuiltAgain) {
   EXPECT_EQ(images("alice", {"db", "--trash"}).size(), 1U);
 }
 
+TEST_F(ImageLife, AnImageIsBuiltFromAnother) {
+  tell("alice", {"image", "promote", "web:1", "stable"});
+  kiln.write("db.toml", pipeline("image", "image = \"web:stable\"", "db"));
+  ask("alice", {"build", "db.toml"});
+  EXPECT_EQ(ask("alice", {"plan", "db.toml"})["hits"], 2);
+  const json first = ask("alice", {"image", "show", "db"});
+  EXPECT_EQ(first["parents"][0]["image"], "alice/web:1");
+  EXPECT_EQ(first["source"]["image"], "web:1");
+  EXPECT_EQ(first["content"], ask("alice", {"image", "show", "web:1"})["content"]);
+  EXPECT_EQ(first["stored_bytes"], 0);
+  EXPECT_THAT(tell("alice", {"image", "show", "web:1"}), HasSubstr("(out of date)"));  // there is a web:2
+
+  tell("alice", {"image", "promote", "web:2", "stable"});
+  EXPECT_EQ(ask("alice", {"plan", "db.toml"})["hits"], 0);
+  ask("alice", {"build", "db.toml"});
+  EXPECT_EQ(ask("alice", {"image", "show", "db"})["parents"][0]["image"], "alice/web:2");
+
+  EXPECT_THAT(tell("alice", {"image", "revoke", "web:2", "--reason", "CVE-1"}),
+              HasSubstr("and with it 1 image built from it"));
+  EXPECT_THAT(images("alice", {"db", "--state", "revoked"}).size(), 1U);
+  const Answer refused = kiln({"build", "db.toml", "--as", "alice"});
+  EXPECT_EQ(refused.status, 3);
+  EXPECT_THAT(refused.err, HasSubstr("image web:2 is revoked and cannot be built from"));
+  EXPECT_THAT(refused.err, HasSubstr("reason: CVE-1"));
+}
+
+TEST_F(ImageLife, AnImageOfAnotherIsBuiltFromOnceItIsShared) {
+  kiln.write("db.toml", pipeline("image", "image = \"alice/web:1\"", "db"));
+  EXPECT_THAT(kiln({"build", "db.toml", "--as", "bob"}).err, HasSubstr("there is no image \"alice/web:1\" to build"));
+  tell("alice", {"share", "add", "web:1", "--with", "bob"});
+  EXPECT_THAT(kiln({"build", "db.toml", "--as", "bob"}).err, HasSubstr("kiln share accept alice/web:1"));
+  tell("bob", {"share", "accept", "alice/web:1"});
+  ask("bob", {"build", "db.toml"});
+  EXPECT_EQ(ask("bob", {"image", "show", "db"})["parents"][0]["image"], "alice/web:1");
+  tell("alice", {"share", "cancel", "web:1", "--with", "bob"});
+  EXPECT_EQ(ask("bob", {"image", "show", "db"})["parents"][0]["image"], nullptr);
+  EXPECT_EQ(kiln({"build", "db.toml", "--as", "bob"}).status, 2);
+}
+
 TEST_F(ImageLife, AProtectedImageStays) {
   EXPECT_EQ(tell("alice", {"image", "protect", "web:1"}), "web:1 is protected\n");
   for (const char* how : {"", "--now"}) {
