@@ -28,7 +28,8 @@ ImageEntry Life::deprecate(std::string_view reference, const Moment& at, const M
   const ImageEntry entry = view_.resolve(reference, Action::retire);
   if (!obsolete_at.empty() && obsolete_at < at)
     throw invalid("it would become obsolete before it is deprecated", "give the later date as --obsolete");
-  if (!replacement.empty()) (void)view_.resolve(replacement, Action::see);
+  if (!replacement.empty() && view_.resolve(replacement, Action::see).image.id == entry.image.id)
+    throw invalid("image " + entry.reference() + " cannot replace itself", "name what to use instead of it");
   return changed(entry, {.deprecated_at = at, .obsolete_at = obsolete_at, .replacement = replacement});
 }
 
@@ -90,8 +91,9 @@ Life::Descendants Life::descendants(std::string_view reference) const {
     for (const ImageEntry& parent : all) {
       if (std::ranges::find(child.parents, parent.image.id) == child.parents.end()) continue;
       const bool newer = std::ranges::any_of(all, [&](const ImageEntry& other) {
-        return other.owner == parent.owner && other.image.name == parent.image.name &&
-               other.image.created > parent.image.created && other.state() == ImageState::available;
+        // Moments are whole seconds; the list has the newest first.
+        return &other < &parent && other.owner == parent.owner && other.image.name == parent.image.name &&
+               other.state() == ImageState::available;
       });
       if (newer) out.out_of_date.push_back(child.image.id);
     }

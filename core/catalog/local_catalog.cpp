@@ -46,7 +46,8 @@ std::unique_ptr<ImageSink> LocalCatalog::publish(const ImageDraft& draft) {
 
 std::optional<Image> LocalCatalog::find(std::string_view reference) const {
   auto found = view().find(reference);
-  if (!found) return std::nullopt;
+  // For a stage an image in the trash is gone: what made it has to make it again.
+  if (!found || found->state() == ImageState::trashed || found->state() == ImageState::failed) return std::nullopt;
   return std::move(found->image);
 }
 

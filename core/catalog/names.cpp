@@ -22,7 +22,7 @@ Error version_exists(const std::string& name, const std::string& version) {
   const std::string reference = name + ":" + version;
   return invalid(
       "image " + reference + " exists already",
-      "a published image never changes: give another version, or remove it first: kiln image rm " + reference);
+      "a published image never changes: give another version, or remove it first: kiln image rm --now " + reference);
 }
 
 Reference parse_reference(std::string_view text) {

@@ -47,16 +47,18 @@ std::string joined(const std::vector<std::string>& words) {
   return out;
 }
 
-/// Own images first, then public ones, then shared ones.
+/// Own images first, then public ones, then shared ones. What was offered and not accepted comes last: an offer must
+/// not change what a name means.
 int distance(const CatalogView& view, const ImageEntry& entry) {
   if (entry.owner == view.account().name) return 0;
-  return entry.is_public ? 1 : 2;
+  if (entry.is_public) return 1;
+  return view.standing(entry).role == Standing::Role::pending ? 3 : 2;
 }
 
 /// Of images of one name: the ones nearest to the account. Two owners at the same distance are told apart by the
 /// caller.
 std::vector<const ImageEntry*> nearest_of(const CatalogView& view, const std::vector<const ImageEntry*>& found) {
-  int least = 3;
+  int least = 4;
   for (const ImageEntry* entry : found) least = std::min(least, distance(view, *entry));
   std::vector<const ImageEntry*> out;
   for (const ImageEntry* entry : found)

@@ -16,6 +16,7 @@ class Home {
   void create() const;
 
   const std::filesystem::path& root() const { return root_; }
+  std::filesystem::path config() const { return root_ / "config.toml"; }
   std::filesystem::path catalog() const { return root_ / "catalog"; }
   std::filesystem::path instances() const { return root_ / "instances"; }
   std::filesystem::path bases() const { return root_ / "bases"; }    ///< images as files, for overlays to stand on

@@ -4,6 +4,8 @@
 
 #include <kiln/file.h>
 
+#include "catalog/life.h"
+#include "catalog/store.h"
 #include "cli/write_disk.h"
 #include "disk/manifest.h"
 #include "engine/record.h"
@@ -73,17 +75,32 @@ Launched HostMachines::launch(const LaunchSpec& spec, const Bases::Told& progres
 Removal HostMachines::remove_image(const std::string& reference) {
   std::filesystem::create_directories(home_.bases());
   const auto lock = FileLock::exclusive(home_.bases() / ".lock");
-  Removal removal = catalog_.remove(reference, [this](const Image& image) {
-    std::vector<std::string> names;
-    for (const Instance& instance : instances_.instances_of(image.id)) names.push_back(instance.name);
-    return names;
-  });
-  const auto entries = catalog_.list();
-  const bool still_needed = std::any_of(entries.begin(), entries.end(), [&](const ImageEntry& entry) {
-    return entry.image.content == removal.image.content;
-  });
-  if (!still_needed) removal.bytes_freed += bases_.forget(removal.image.content);
+  Removal removal = catalog_.remove(reference, [this](const Image& image) { return users_of(image); });
+  removal.bytes_freed += forget_base(removal.image.content);
   return removal;
+}
+
+ImageEntry HostMachines::trash_image(const std::string& reference, const Moment& purge_at) {
+  std::filesystem::create_directories(home_.bases());
+  const auto lock = FileLock::exclusive(home_.bases() / ".lock");
+  const ImageEntry entry = catalog_.show(reference, Action::trash);
+  ImageEntry trashed = Life(catalog_.view()).trash(entry.image.id, users_of(entry.image), purge_at);
+  forget_base(entry.image.content);  // made again should it be restored
+  return trashed;
+}
+
+std::vector<std::string> HostMachines::users_of(const Image& image) const {
+  std::vector<std::string> names;
+  for (const Instance& instance : instances_.instances_of(image.id)) names.push_back(instance.name);
+  return names;
+}
+
+std::uint64_t HostMachines::forget_base(const Digest& content) const {
+  // Other accounts' instances stand on it as well: this account's view of the catalog says nothing about them.
+  const auto same = catalog_.view().store().images.list({.content = content});
+  const bool needed = std::any_of(same.begin(), same.end(),
+                                  [](const ImageEntry& entry) { return entry.state() != ImageState::trashed; });
+  return needed ? 0 : bases_.forget(content);
 }
 
 Firmware firmware_of(const Image& image) {

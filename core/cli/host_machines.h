@@ -55,8 +55,14 @@ class HostMachines final : public Machines {
 
   /// Removes an image that no instance uses, and its base. Throws refused() that names the instances otherwise.
   Removal remove_image(const std::string& reference);
+  /// The same, into the trash until `purge_at`.
+  ImageEntry trash_image(const std::string& reference, const Moment& purge_at);
 
  private:
+  std::vector<std::string> users_of(const Image&) const;
+  /// Removes the base of a content that nobody needs at the moment, whoever may own what has it. Returns its bytes.
+  std::uint64_t forget_base(const Digest& content) const;
+
   const Home& home_;
   LocalCatalog& catalog_;
   Bases bases_;

@@ -7,7 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/activity.h"
-#include "cli/output.h"
+#include "cli/errors.h"
+#include "cli/image_answers.h"
 #include "cli/services.h"
 #include "cli/verbs.h"
 
@@ -56,6 +57,14 @@ std::vector<std::string> ssh_keys_of(const Args& args) {
   return keys;
 }
 
+std::vector<std::string> warnings_of(const ImageEntry& entry) {
+  if (entry.state() != ImageState::deprecated) return {};
+  std::string text = fmt::format("image {} is deprecated since {}", entry.reference(), entry.life.deprecated_at);
+  if (!entry.life.obsolete_at.empty()) text += fmt::format(", and cannot be used from {} on", entry.life.obsolete_at);
+  if (!entry.life.replacement.empty()) text += fmt::format(": use {} instead", entry.life.replacement);
+  return {text};
+}
+
 }  // namespace
 
 int run_launch(Call& call) {
@@ -70,13 +79,27 @@ int run_launch(Call& call) {
   if (args.has("user-data")) spec.user_data = read_text(args.text("user-data"), 1 << 20);
 
   if (args.has("accel")) (void)call.services.accelerator();  // a wrong one is said before anything is made
+  const CatalogView view = call.services.catalog().view();
+  const ImageEntry entry = view.resolve(spec.image, Action::launch);
+  spec.image = entry.image.id;  // what is said of it below is said of what is launched
+  const std::vector<std::string> warnings = warnings_of(entry);
   Activity activity("preparing", call.out.json());
   const Launched launched = call.services.machines().launch(spec, activity.bytes());
   activity.end();
   if (call.out.json()) {
-    call.out.object({{"name", launched.name}, {"pid", launched.pid}, {"serial_log", launched.serial_log.string()}});
+    call.out.object({{"name", launched.name},
+                     {"pid", launched.pid},
+                     {"serial_log", launched.serial_log.string()},
+                     {"image", entry.reference()},
+                     {"image_owner", entry.owner},
+                     {"image_source", source_json(entry)},
+                     {"warnings", warnings}});
     return 0;
   }
+  for (const std::string& warning : warnings) print_warning(warning);
+  if (entry.owner != view.account().name)
+    call.out.line(printable(fmt::format("{}, made by {}{}", full_reference(entry), entry.owner,
+                                        source_text(entry).empty() ? "" : " from " + source_text(entry))));
   call.out.line(fmt::format("{}  pid {}, accelerator {}; see it start with: kiln console {}", launched.name,
                             launched.pid, call.services.accelerator().name, launched.name));
   return 0;

@@ -113,6 +113,7 @@ class CommandLine {
   void add_common(CLI::App& app, Bound& bound) {
     bind(bound, app, {"--json", Given::flag, "", "Answers in JSON on standard output"});
     bind(bound, app, {"--plugin-dir", Given::values, "DIR", "Looks for plugins here first"});
+    bind(bound, app, {"--as", Given::value, "ACCOUNT", "Uses the catalog as this account"});
   }
 
   void add(const Verb& verb) {
@@ -145,6 +146,8 @@ class CommandLine {
   Parsed finish(const Bound& bound) {
     Args args = collect(bound);
     for (const std::string& dir : common_.values["plugin-dir"]) args.add("plugin-dir", dir);
+    for (const std::string& account : common_.values["as"])
+      if (!args.has("as")) args.add("as", account);
     if (common_.flags["json"]) args.add("json", "");
     return {.verb = bound.verb, .args = std::move(args)};
   }

@@ -5,12 +5,51 @@
 
 #include <fmt/format.h>
 
+#include "catalog/database.h"
+#include "catalog/names.h"
+#include "engine/config.h"
+
 namespace kiln::cli {
+namespace {
+
+/// On a server the account is who logs in, so that nobody can claim to be somebody else.
+Account account_of_login(const std::string& address, const std::filesystem::path& file) {
+  const std::size_t begin = address.find("://") + 3, at = address.find('@', begin);
+  const std::string login = at == std::string::npos ? "" : address.substr(begin, at - begin);
+  const std::string user = login.substr(0, login.find(':'));
+  if (user.empty() || user.find_first_of("/?%") != std::string::npos || address.find("user=") != std::string::npos)
+    throw invalid(file.string() + ": the address of the catalog does not say as whom to log in",
+                  "write catalog = \"postgresql://NAME@host/database\"");
+  require_name("account name", user);
+  return {user, false};
+}
+
+/// Whoever can open the files of a catalog can do everything with it anyway: its own account is an operator's.
+Account account_of(const engine::Config& config, const std::optional<std::string>& as,
+                   const std::filesystem::path& file) {
+  const bool server = is_server(config.catalog);
+  if (!config.catalog.empty() && !server)
+    throw invalid(file.string() + ": \"catalog\" takes the address of a PostgreSQL database",
+                  "write catalog = \"postgresql://NAME@host/database\", or leave it out for a folder of your own");
+  if (server && as)
+    throw refused("--as is for a catalog in a folder: on a server the account follows from the login",
+                  "log in as somebody else: catalog = \"postgresql://NAME@host/database\" in " + file.string());
+  if (server && !config.account.empty())
+    throw invalid(file.string() + ": \"account\" is for a catalog in a folder: on a server it follows from the login",
+                  "leave it out");
+  if (server) return account_of_login(config.catalog, file);
+  const std::string name = as ? *as : config.account.empty() ? "local" : config.account;
+  require_name("account name", name);
+  return {name, !as};
+}
+
+}  // namespace
 
 struct Services::State {
   std::vector<std::filesystem::path> plugin_dirs;
   std::filesystem::path program;
   std::string wanted_accelerator;
+  std::optional<std::string> as;
   std::stop_token stop;
   std::optional<Accelerator> accelerator;
   std::unique_ptr<engine::Registry> registry;
@@ -24,6 +63,7 @@ Services::Services(const Args& args, std::filesystem::path program, std::stop_to
   for (const std::string& dir : args.all("plugin-dir")) state_->plugin_dirs.push_back(std::filesystem::absolute(dir));
   state_->program = std::move(program);
   state_->wanted_accelerator = args.text("accel");
+  if (args.has("as")) state_->as = args.text("as");
   state_->stop = std::move(stop);
 }
 
@@ -37,8 +77,10 @@ const engine::Registry& Services::registry() {
 
 LocalCatalog& Services::catalog() {
   if (!state_->catalog) {
+    const engine::Config config = engine::read_config(home_.config());
+    const Account account = account_of(config, state_->as, home_.config());
     home_.create();
-    state_->catalog = std::make_unique<LocalCatalog>(home_.catalog());
+    state_->catalog = std::make_unique<LocalCatalog>(home_.catalog(), account, config.catalog);
   }
   return *state_->catalog;
 }

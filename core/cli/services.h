@@ -29,6 +29,7 @@ class Services {
 
   const Home& home() const { return home_; }
   const engine::Registry& registry();
+  /// As the account of config.toml, or that of --as. Throws invalid() for what is wrong there.
   LocalCatalog& catalog();
   /// Boots and launches, with this kiln's catalog behind it.
   HostMachines& machines();

@@ -6,7 +6,11 @@ namespace {
 const Arg pipeline_file{"FILE", Given::positional, "", "A pipeline: a TOML file, or the name of a ready-made one"};
 const Arg set{"--set", Given::values, "NAME=VALUE", "Sets a variable of [vars]"};
 const Arg accel{"--accel", Given::value, "kvm|tcg", "Uses this accelerator, whatever the probe found"};
-const Arg image{"IMAGE", Given::positional, "", "NAME (the newest) or NAME:VERSION"};
+const Arg image{"IMAGE", Given::positional, "",
+                "NAME (the newest), NAME:VERSION or NAME:CHANNEL, after OWNER/ when needed"};
+const Arg image_name{"NAME", Given::positional, "", "An image's name, after OWNER/ when needed"};
+const Arg channel{"CHANNEL", Given::positional, "", "Such as stable"};
+const Arg with{"--with", Given::values, "ACCOUNT", "Whom; may be given several times (required)"};
 const Arg instance{"NAME", Given::positional, "", "An instance, as kiln ps shows it"};
 
 }  // namespace
@@ -51,7 +55,18 @@ const std::vector<Verb>& verbs() {
        run_import},
       {"image list",
        "Lists the images",
-       {{"NAME", Given::optional, "", "Only the versions of this one"}},
+       {{"NAME", Given::optional, "", "Only the versions of this one"},
+        {"--owner", Given::value, "ACCOUNT", "Only this account's"},
+        {"--tag", Given::value, "TAG", "Only with this tag"},
+        {"--property", Given::values, "KEY=VALUE", "Only with this property"},
+        {"--os", Given::value, "NAME", "Only with this operating system, such as debian"},
+        {"--state", Given::value, "STATE", "Only those that are available, deprecated, obsolete, revoked, …"},
+        {"--channel", Given::value, "CHANNEL", "Only what this channel points at"},
+        {"--larger", Given::value, "SIZE", "Only disks of this size or more"},
+        {"--smaller", Given::value, "SIZE", "Only disks of this size or less"},
+        {"--newer", Given::value, "DATE", "Only those made since, such as 2026-12-31"},
+        {"--older", Given::value, "DATE", "Only those made until then"},
+        {"--trash", Given::flag, "", "What is in the trash, instead"}},
        run_image_list},
       {"image show", "Shows all that is known of an image", {image}, run_image_show},
       {"image verify",
@@ -65,7 +80,59 @@ const std::vector<Verb>& verbs() {
         {"--format", Given::value, "FORMAT", "The format to write"},
         {"-o,--option", Given::values, "KEY=VALUE", "An option of the format"}},
        run_image_export},
-      {"image rm", "Removes an image that no instance uses", {image}, run_image_rm},
+      {"image promote", "Points a channel at an image", {image, channel}, run_image_promote},
+      {"image rollback", "Points a channel back to where it pointed before", {image_name, channel}, run_image_rollback},
+      {"image channel", "Shows where a channel pointed, the newest first", {image_name, channel}, run_image_channel},
+      {"image tag",
+       "Changes an image's tags, properties and description",
+       {image,
+        {"--add", Given::values, "TAG", "Adds a tag"},
+        {"--remove", Given::values, "TAG", "Removes a tag"},
+        {"--set", Given::values, "KEY=VALUE", "Sets a property"},
+        {"--unset", Given::values, "KEY", "Removes a property"},
+        {"--description", Given::value, "TEXT", "Says what the image is for"}},
+       run_image_tag},
+      {"image deprecate",
+       "Warns everybody off an image: it is no longer taken as the newest",
+       {image,
+        {"--at", Given::value, "DATE", "From then on, such as 2026-12-31 or +30d; now when not given"},
+        {"--obsolete", Given::value, "DATE", "From then on it cannot be used"},
+        {"--replacement", Given::value, "IMAGE", "What to use instead"},
+        {"--undo", Given::flag, "", "Takes it back"}},
+       run_image_deprecate},
+      {"image revoke",
+       "Forbids the use of an image and of all that was built from it",
+       {image,
+        {"--reason", Given::value, "TEXT", "Why (required)"},
+        {"--at", Given::value, "DATE", "From then on; now when not given"},
+        {"--undo", Given::flag, "", "Takes it back"}},
+       run_image_revoke},
+      {"image protect",
+       "Keeps an image from being removed",
+       {image, {"--off", Given::flag, "", "Ends the protection"}},
+       run_image_protect},
+      {"image public",
+       "Shows an image to every account; for the operator",
+       {image, {"--off", Given::flag, "", "To its owner only, as before"}},
+       run_image_public},
+      {"image rm",
+       "Puts an image that nobody uses into the trash, for 7 days",
+       {image,
+        {"--for", Given::value, "TERM", "How long it can be restored, such as 30d"},
+        {"--now", Given::flag, "", "Removes it for good, and frees its space"}},
+       run_image_rm},
+      {"image restore", "Brings an image back from the trash", {image}, run_image_restore},
+      {"share add",
+       "Offers an image to other accounts, which may then launch it and build from it",
+       {image, with, {"--copy", Given::flag, "", "They may also copy it into their own images"}},
+       run_share_add},
+      {"share cancel", "Ends a share; instances that run go on", {image, with}, run_share_cancel},
+      {"share list",
+       "Shows with whom an image is shared, or what was shared with you",
+       {{"IMAGE", Given::optional, "", "One of your images; without it: what others offer you"}},
+       run_share_list},
+      {"share accept", "Accepts an image that was offered to you", {image}, run_share_accept},
+      {"share reject", "Rejects an image that was offered to you", {image}, run_share_reject},
       {"launch",
        "Starts a machine from an image",
        {image,
@@ -110,6 +177,7 @@ const std::vector<Verb>& verbs() {
 
 std::string_view group_help(std::string_view group) {
   if (group == "image") return "The images that were published";
+  if (group == "share") return "Images for other accounts, and theirs for you";
   if (group == "plugin") return "The stages and formats that are installed";
   return "The results of stages that are kept";
 }

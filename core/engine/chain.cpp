@@ -46,10 +46,20 @@ class ChainMaker {
  private:
   bool again(const Step& step) const { return options_.again.contains(step.number); }
 
+  bool there(const Step& step, const Record& record) {
+    return guarded(step.use, [&] { return step.stage->still_there_with(step.params, record.facts, catalog_); });
+  }
+
   void source(const Step& step, Link& link) {
     link.key = stage_key("", *step.stage, step.params, inputs_);
     link.record = options_.source ? options_.source : read_record(home_.done(link.key.hex));
     if (!options_.source && again(step)) link.record.reset();
+    if (!options_.source && link.record && !there(step, *link.record)) {
+      link.record.reset();
+      link.state = State::miss;
+      link.why = "what it was made from is another, or gone";
+      return;
+    }
     if (link.record && link.record->content) {
       position_ = content_key(*link.record->content);
       link.state = State::hit;
@@ -81,9 +91,7 @@ class ChainMaker {
     } else if (again(step) || !link.record) {
       link.record.reset();
       missed(step, link);
-    } else if (!change && !guarded(step.use, [&] {
-                 return step.stage->still_there_with(step.params, link.record->facts, catalog_);
-               })) {
+    } else if (!change && !there(step, *link.record)) {
       link.record.reset();
       link.state = State::miss;
       link.why = "what it made is gone or was changed";

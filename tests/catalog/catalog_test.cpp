@@ -121,7 +121,7 @@ TEST_F(CatalogTest, AVersionIsPublishedOnce) {
   const Error error = error_of([&] { catalog.publish({"web", "1.0", "", 65536, {}}); });
   EXPECT_STREQ(error.what(), "image web:1.0 exists already");
   EXPECT_EQ(error.hint(),
-            "a published image never changes: give another version, or remove it first: kiln image rm web:1.0");
+            "a published image never changes: give another version, or remove it first: kiln image rm --now web:1.0");
 }
 
 TEST_F(CatalogTest, OfTwoPublishersOfAVersionTheLaterOneIsRefusedAndLeavesNothing) {

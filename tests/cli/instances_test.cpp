@@ -47,7 +47,8 @@ TEST_F(Machines, TheLifeOfAnInstance) {
 
   const Answer in_use = kiln({"image", "rm", "web"});
   EXPECT_EQ(in_use.status, 3);
-  EXPECT_EQ(in_use.err, "error: image web:1 is in use by instance one\nhelp: remove it first: kiln rm one\n");
+  EXPECT_EQ(in_use.err, "error: image web:1 is in use by one\nhelp: remove what uses it first: kiln rm one\n");
+  EXPECT_EQ(kiln({"image", "rm", "web", "--now"}).err, in_use.err);
   const Answer running = kiln({"rm", "one"});
   EXPECT_EQ(running.status, 1);
   EXPECT_EQ(running.err, "error: instance \"one\" is running\nhelp: kiln stop one, or remove it with --force\n");
@@ -58,7 +59,7 @@ TEST_F(Machines, TheLifeOfAnInstance) {
   EXPECT_EQ(ask({"stop", "one", "--timeout", "1s"})["stopped"], "by_qemu");  // there is no system to shut down
   EXPECT_EQ(ask({"stop", "one"})["stopped"], "already");
   EXPECT_EQ(ask({"rm", "one"})["removed"], "one");
-  EXPECT_EQ(ask({"image", "rm", "web"})["removed"], "web:1");
+  EXPECT_EQ(ask({"image", "rm", "web", "--now"})["removed"], "web:1");
   EXPECT_TRUE(files_below(kiln.home() / "bases", {".lock"}).empty());
 }
 
@@ -73,9 +74,9 @@ TEST_F(Machines, OneBaseServesAllLaunchesOfAContent) {
   ASSERT_EQ(bases.size(), 1U);
   const auto mode = std::filesystem::status(kiln.home() / "bases" / bases[0]).permissions();
   EXPECT_EQ(mode & std::filesystem::perms::owner_write, std::filesystem::perms::none);
-  ask({"image", "rm", "web"});
+  ask({"image", "rm", "web", "--now"});
   EXPECT_EQ(files_below(kiln.home() / "bases", {".lock"}), bases);  // the copy has the same content
-  ask({"image", "rm", "copy"});
+  ask({"image", "rm", "copy", "--now"});
   EXPECT_TRUE(files_below(kiln.home() / "bases", {".lock"}).empty());
 }
 

@@ -49,6 +49,13 @@ TEST(Parse, TakesJsonBeforeTheVerbToo) {
   EXPECT_TRUE(parse({"--json", "ps"}).args.has("json"));
 }
 
+TEST(Parse, TakesTheAccountOnBothSidesOfTheVerb) {
+  EXPECT_EQ(parse({"--as", "bob", "ps"}).args.text("as"), "bob");
+  EXPECT_EQ(parse({"image", "list", "--as", "bob"}).args.text("as"), "bob");
+  EXPECT_EQ(parse({"--as", "alice", "image", "list", "--as", "bob"}).args.text("as"), "bob");
+  EXPECT_FALSE(parse({"image", "list"}).args.has("as"));
+}
+
 TEST(Parse, TakesNamesWithDashesQuotesAndLines) {
   EXPECT_EQ(parse({"inspect", "--", "-disk.img"}).args.text("FILE"), "-disk.img");
   EXPECT_EQ(parse({"inspect", "a\nb\"c'"}).args.text("FILE"), "a\nb\"c'");

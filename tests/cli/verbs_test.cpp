@@ -185,7 +185,7 @@ TEST_F(Verbs, TheLifeOfAnImage) {
   EXPECT_TRUE(same_files(kiln / "disk.raw", kiln / "back.raw"));
   EXPECT_EQ(ask({"image", "export", "web", "out.img", "--format", "vhd"})["format"], "vhd");
 
-  EXPECT_EQ(ask({"image", "rm", "web:1"})["removed"], "web:1");
+  EXPECT_EQ(ask({"image", "rm", "web:1", "--now"})["removed"], "web:1");
   EXPECT_THAT(tell({"image", "list"}).out, StartsWith("no images"));
 }
 

@@ -63,7 +63,7 @@ class StageOf : public Stage {
   virtual void check(const P&, Check&) const {}
   /// What else decides the result, besides parameters: a file's identity, a tool's version.
   virtual std::string fingerprint(const P&) const { return {}; }
-  /// Sinks: whether what an earlier run made (its facts, as it left them) still exists. Then it need not run again.
+  /// Sinks: is what an earlier run made (its facts, as left) still there? Sources: is what it was made from the same?
   virtual bool still_there(const P&, const Facts&, Catalog&) const { return true; }
   ~StageOf() = default;
 

@@ -1,0 +1,82 @@
+#include "cli/image_answers.h"
+
+#include <nlohmann/json.hpp>
+
+#include <kiln/text.h>
+
+namespace kiln::cli {
+namespace {
+
+constexpr std::string_view source_prefix = "source.";
+
+Json or_null(const std::string& text) {
+  return text.empty() ? Json(nullptr) : Json(text);
+}
+
+}  // namespace
+
+Json image_json(const ImageEntry& entry) {
+  const Image& image = entry.image;
+  const Lifecycle& life = entry.life;
+  return {{"id", image.id},
+          {"name", image.name},
+          {"version", image.version},
+          {"owner", entry.owner},
+          {"region", entry.region},
+          {"state", to_text(entry.state())},
+          {"public", entry.is_public},
+          {"protected", entry.is_protected},
+          {"description", entry.description},
+          {"channels", entry.channels},
+          {"tags", entry.tags},
+          {"properties", entry.properties},
+          {"content", "sha256:" + to_hex(image.content)},
+          {"virtual_size", image.virtual_size},
+          {"stored_bytes", image.stored_bytes},
+          {"created", image.created},
+          {"deprecated_at", or_null(life.deprecated_at)},
+          {"obsolete_at", or_null(life.obsolete_at)},
+          {"replacement", or_null(life.replacement)},
+          {"revoked_at", or_null(life.revoked_at)},
+          {"ancestor_revoked", life.ancestor_revoked},
+          {"reason", or_null(life.reason)},
+          {"trashed_at", or_null(life.trashed_at)},
+          {"purge_at", or_null(life.purge_at)},
+          {"error", or_null(life.error)},
+          {"facts", image.facts}};
+}
+
+Json source_json(const ImageEntry& entry) {
+  Json source = Json::object();
+  for (const auto& [name, value] : entry.image.facts)
+    if (name.starts_with(source_prefix)) source[name.substr(source_prefix.size())] = value;
+  return source;
+}
+
+std::string source_text(const ImageEntry& entry) {
+  std::vector<std::string> words;
+  for (const char* name : {"source.file", "source.image", "source.suite", "source.format"})
+    if (const auto fact = entry.image.facts.find(name); fact != entry.image.facts.end()) words.push_back(fact->second);
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
+  return text;
+}
+
+std::string full_reference(const ImageEntry& entry) {
+  return entry.owner + "/" + entry.reference();
+}
+
+std::string listed(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : ",") + word;
+  return text;
+}
+
+void answer_image(Output& out, const ImageEntry& entry, const std::string& sentence) {
+  if (out.json())
+    out.object(image_json(entry));
+  else
+    out.line(printable(sentence));
+}
+
+}  // namespace kiln::cli

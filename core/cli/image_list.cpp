@@ -1,0 +1,89 @@
+// kiln image list: the images that an account sees, filtered.
+#include <algorithm>
+#include <array>
+#include <set>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "catalog/labels.h"
+#include "catalog/sharing.h"
+#include "cli/image_answers.h"
+#include "cli/services.h"
+#include "cli/verbs.h"
+
+namespace kiln::cli {
+namespace {
+
+std::string state_of(const Args& args) {
+  const std::string given = args.text("state");
+  std::vector<std::string> known;
+  for (const ImageState state : {ImageState::creating, ImageState::available, ImageState::deprecated,
+                                 ImageState::obsolete, ImageState::revoked, ImageState::trashed, ImageState::failed})
+    known.emplace_back(to_text(state));
+  if (given.empty() || std::ranges::find(known, given) != known.end()) return given;
+  const auto near = nearest(given, known);
+  throw invalid(fmt::format("an image is never \"{}\"", given),
+                near ? fmt::format("did you mean \"{}\"?", *near) : "the states are: " + listed(known));
+}
+
+Moment moment_of(const Args& args, std::string_view name) {
+  return args.has(name) ? parse_moment(args.text(name)) : Moment();
+}
+
+ImageFilter filter_of(const Args& args) {
+  ImageFilter filter;
+  filter.name = args.text("NAME");
+  filter.owner = args.text("owner");
+  filter.channel = args.text("channel");
+  filter.tag = args.text("tag");
+  filter.os = args.text("os");
+  filter.state = state_of(args);
+  for (const auto& [key, value] : args.pairs("property")) filter.properties[key] = value;
+  if (args.has("larger")) filter.larger_than = args.size("larger", {}).count;
+  if (args.has("smaller")) filter.smaller_than = args.size("smaller", {}).count;
+  filter.newer_than = moment_of(args, "newer");
+  filter.older_than = moment_of(args, "older");
+  filter.trash = args.has("trash") || filter.state == to_text(ImageState::trashed);
+  return filter;
+}
+
+/// What was offered and not answered yet is in "share list": nobody fills another one's list of images unasked.
+void drop_pending(std::vector<ImageEntry>& entries, const CatalogView& view) {
+  std::set<std::string> pending;
+  for (const OfferedImage& offered : Sharing(view).offered())
+    if (offered.share.state == Share::State::pending) pending.insert(offered.entry.image.id);
+  std::erase_if(entries, [&](const ImageEntry& e) {
+    return pending.contains(e.image.id) && !e.is_public && !view.account().is_operator;
+  });
+}
+
+}  // namespace
+
+int run_image_list(Call& call) {
+  const ImageFilter filter = filter_of(call.args);
+  const CatalogView view = call.services.catalog().view();
+  std::vector<ImageEntry> entries = Labels(view).find(filter);
+  drop_pending(entries, view);
+  if (call.out.json()) {
+    Json images = Json::array();
+    for (const ImageEntry& entry : entries) images.push_back(image_json(entry));
+    call.out.object({{"images", images}});
+    return 0;
+  }
+  if (entries.empty()) {
+    const bool filtered = view.images().size() > 0;
+    call.out.line(filtered ? "no images that match; see all with: kiln image list, and kiln image list --trash"
+                           : "no images; make one with: kiln build FILE, or kiln import FILE --name NAME");
+    return 0;
+  }
+  TextTable table{{"NAME", "VERSION", "CHANNELS", "STATE", "OWNER", ">SIZE", ">STORED", ">AGE"}};
+  for (const ImageEntry& entry : entries)
+    table.rows.push_back({entry.image.name, entry.image.version, listed(entry.channels),
+                          std::string(to_text(entry.state())), entry.owner, format_bytes(entry.image.virtual_size),
+                          format_bytes(entry.image.stored_bytes), age_of(entry.image.created)});
+  call.out.table(table);
+  return 0;
+}
+
+}  // namespace kiln::cli

@@ -1,0 +1,186 @@
+// Channels, tags, states and the trash, asked the way a user asks.
+#include "cli/accounts.h"
+
+namespace kiln::test {
+namespace {
+
+using nlohmann::json;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::MatchesRegex;
+using testing::StartsWith;
+
+/// A source with its parameter, then publish.
+std::string pipeline(const std::string& source, const std::string& param, const std::string& image) {
+  return "[[stage]]\nuse = \"" + source + "\"\n" + param + "\n\n[[stage]]\nuse = \"publish\"\nimage = \"" + image +
+         "\"\n";
+}
+
+class ImageLife : public Accounts {
+ protected:
+  ImageLife() { publish("alice", "web", "2", 2); }
+  std::string state(const std::string& reference) {
+    return ask("alice", {"image", "show", reference})["state"].get<std::string>();
+  }
+};
+
+TEST_F(ImageLife, ChannelsMoveAndGoBack) {
+  tell("alice", {"image", "promote", "web:1", "stable"});
+  EXPECT_EQ(tell("alice", {"image", "promote", "web:2", "stable"}), "web:stable is web:2\n");
+  EXPECT_EQ(ask("alice", {"image", "show", "web:stable"})["version"], "2");
+  EXPECT_THAT(images("alice", {"--channel", "stable"}), ElementsAre("alice/web:2"));
+  EXPECT_EQ(tell("alice", {"image", "rollback", "web", "stable"}), "web:stable is web:1 again\n");
+  const json history = ask("alice", {"image", "channel", "web", "stable"})["history"];
+  std::vector<std::string> versions;
+  for (const json& move : history) versions.push_back(move["version"]);
+  EXPECT_THAT(versions, ElementsAre("1", "2", "1"));
+  EXPECT_EQ(history[0]["by"], "alice");
+  EXPECT_THAT(tell("alice", {"image", "channel", "web", "stable"}), StartsWith("VERSION  MOVED"));
+  EXPECT_EQ(refuse("alice", {"image", "channel", "web", "testing"}, 2),
+            "error: image \"web\" has no channel \"testing\"\nhelp: kiln image promote web:VERSION testing\n");
+}
+
+TEST_F(ImageLife, TagsAndPropertiesFindImagesAgain) {
+  const json tagged = ask("alice", {"image", "tag", "web:1", "--add", "blue", "--add", "old", "--set", "team=a=b",
+                                    "--description", "the first"});
+  EXPECT_EQ(tagged["tags"], json({"blue", "old"}));
+  EXPECT_EQ(tagged["properties"]["team"], "a=b");
+  EXPECT_EQ(tagged["description"], "the first");
+  EXPECT_THAT(images("alice", {"--tag", "blue"}), ElementsAre("alice/web:1"));
+  EXPECT_THAT(images("alice", {"--property", "team=a=b"}), ElementsAre("alice/web:1"));
+  EXPECT_THAT(images("alice", {"--property", "team=a"}), IsEmpty());
+  EXPECT_EQ(tell("alice", {"image", "tag", "web:1", "--remove", "old", "--unset", "team"}), "web:1  blue\n");
+  EXPECT_THAT(tell("alice", {"image", "show", "web:1"}), HasSubstr("the first\n"));
+  EXPECT_THAT(refuse("alice", {"image", "tag", "web:1"}, 2), StartsWith("error: kiln image tag: nothing to change"));
+  EXPECT_THAT(refuse("alice", {"image", "tag", "web:1", "--set", "a=b", "--unset", "a"}, 2), HasSubstr("both set"));
+}
+
+TEST_F(ImageLife, ListsAreFiltered) {
+  EXPECT_THAT(images("alice"), ElementsAre("alice/web:2", "alice/web:1"));
+  EXPECT_THAT(images("alice", {"--larger", "4M", "--smaller", "4M"}), ElementsAre("alice/web:2", "alice/web:1"));
+  EXPECT_THAT(images("alice", {"--larger", "5M"}), IsEmpty());
+  EXPECT_THAT(images("alice", {"--newer", "+1d"}), IsEmpty());
+  EXPECT_THAT(images("alice", {"--older", "2020-01-01"}), IsEmpty());
+  EXPECT_THAT(images("alice", {"--newer", "2020-01-01", "--older", "now", "--state", "available"}),
+              ElementsAre("alice/web:2", "alice/web:1"));
+  EXPECT_THAT(tell("alice", {"image", "list", "--tag", "none"}), StartsWith("no images that match"));
+  EXPECT_EQ(refuse("alice", {"image", "list", "--state", "avaliable"}, 2),
+            "error: an image is never \"avaliable\"\nhelp: did you mean \"available\"?\n");
+  EXPECT_THAT(refuse("alice", {"image", "list", "--newer", "2026-02-30"}, 2), HasSubstr("is no date"));
+}
+
+TEST_F(ImageLife, ADeprecatedImageIsNotTheNewest) {
+  EXPECT_EQ(tell("alice", {"image", "deprecate", "web:2", "--replacement", "web:1"}),
+            "web:2 is deprecated; use web:1 instead\n");
+  EXPECT_EQ(ask("alice", {"image", "show", "web"})["version"], "1");
+  EXPECT_EQ(ask("alice", {"image", "show", "web:2"})["replacement"], "web:1");
+  EXPECT_THAT(images("alice", {"--state", "deprecated"}), ElementsAre("alice/web:2"));
+  EXPECT_THAT(tell("alice", {"image", "list"}), HasSubstr("deprecated  alice"));
+  EXPECT_THAT(refuse("alice", {"image", "deprecate", "web:2", "--replacement", "web:2"}, 2), HasSubstr("itself"));
+  EXPECT_EQ(tell("alice", {"image", "deprecate", "web:2", "--undo"}), "web:2 is available\n");
+  EXPECT_EQ(ask("alice", {"image", "show", "web"})["version"], "2");
+}
+
+TEST_F(ImageLife, DatesToComeAreKeptAndActLater) {
+  const json later = ask("alice", {"image", "deprecate", "web:2", "--at", "+30d", "--obsolete", "+60d"});
+  EXPECT_EQ(later["state"], "available");
+  EXPECT_LT(later["deprecated_at"], later["obsolete_at"]);
+  EXPECT_THAT(tell("alice", {"image", "show", "web:2"}), HasSubstr("(to come)"));
+  tell("alice", {"image", "deprecate", "web:2", "--at", "2020-01-01", "--obsolete", "2020-01-02"});
+  EXPECT_EQ(state("web:2"), "obsolete");
+  EXPECT_THAT(refuse("alice", {"launch", "web:2"}, 3), HasSubstr("image web:2 is obsolete and cannot be launched"));
+}
+
+TEST_F(ImageLife, ARevokedImageCannotBeUsed) {
+  EXPECT_THAT(refuse("alice", {"image", "revoke", "web:1"}, 2), HasSubstr("--reason is missing"));
+  EXPECT_EQ(tell("alice", {"image", "revoke", "web:1", "--reason", "CVE-1"}), "web:1 is revoked\n");
+  EXPECT_EQ(refuse("alice", {"image", "export", "web:1", "out.raw"}, 3),
+            "error: image web:1 is revoked and cannot be exported\n     | reason: CVE-1\n"
+            "help: see what is known of it: kiln image show web:1\n");
+  EXPECT_THAT(refuse("alice", {"launch", "web:1"}, 3), HasSubstr("reason: CVE-1"));
+  EXPECT_THAT(tell("alice", {"image", "show", "web:1"}), HasSubstr("CVE-1"));
+  EXPECT_EQ(refuse("alice", {"image", "revoke", "web:1", "--undo", "--reason", "x"}, 2).substr(0, 6), "error:");
+  EXPECT_EQ(tell("alice", {"image", "revoke", "web:1", "--undo"}), "web:1 is available\n");
+}
+
+TEST_F(ImageLife, TheTrashGivesBack) {
+  EXPECT_THAT(tell("alice", {"image", "rm", "web:1"}),
+              MatchesRegex("web:1 is in the trash until .*; kiln image restore web:1 brings it back\n"));
+  EXPECT_THAT(images("alice"), ElementsAre("alice/web:2"));
+  EXPECT_THAT(images("alice", {"--trash"}), ElementsAre("alice/web:1"));
+  EXPECT_THAT(images("alice", {"--state", "trashed"}), ElementsAre("alice/web:1"));
+  EXPECT_THAT(refuse("alice", {"launch", "web:1"}, 3), HasSubstr("help: restore it first: kiln image restore web:1"));
+  EXPECT_EQ(tell("alice", {"image", "restore", "web:1"}), "web:1 is available again\n");
+  EXPECT_EQ(ask("alice", {"image", "verify", "web:1"})["ok"], true);
+
+  const json term = ask("alice", {"image", "rm", "web:1", "--for", "30d"});
+  EXPECT_EQ(term["state"], "trashed");
+  EXPECT_GT(term["purge_at"], term["trashed_at"]);
+  EXPECT_GT(ask("alice", {"image", "rm", "web:1", "--now"})["freed_bytes"], 0);
+  EXPECT_THAT(images("alice", {"--trash"}), IsEmpty());
+  EXPECT_THAT(refuse("alice", {"image", "rm", "web:2", "--for", "soon"}, 2), HasSubstr("for example --for 30d"));
+  EXPECT_EQ(refuse("alice", {"image", "rm", "web:2", "--for", "1d", "--now"}, 2).substr(0, 6), "error:");
+}
+
+TEST_F(ImageLife, WhatIsInTheTrashIsBuiltAgain) {
+  kiln.write("db.toml", pipeline("import", "file = \"disk.raw\"", "db"));
+  ask("alice", {"build", "db.toml"});
+  tell("alice", {"image", "rm", "db"});
+  ask("alice", {"build", "db.toml"});
+  EXPECT_EQ(images("alice", {"db"}).size(), 1U);
+  EXPECT_EQ(images("alice", {"db", "--trash"}).size(), 1U);
+}
+
+TEST_F(ImageLife, AnImageIsBuiltFromAnother) {
+  tell("alice", {"image", "promote", "web:1", "stable"});
+  kiln.write("db.toml", pipeline("image", "image = \"web:stable\"", "db"));
+  ask("alice", {"build", "db.toml"});
+  EXPECT_EQ(ask("alice", {"plan", "db.toml"})["hits"], 2);
+  const json first = ask("alice", {"image", "show", "db"});
+  EXPECT_EQ(first["parents"][0]["image"], "alice/web:1");
+  EXPECT_EQ(first["source"]["image"], "web:1");
+  EXPECT_EQ(first["content"], ask("alice", {"image", "show", "web:1"})["content"]);
+  EXPECT_EQ(first["stored_bytes"], 0);
+  EXPECT_THAT(tell("alice", {"image", "show", "web:1"}), HasSubstr("(out of date)"));  // there is a web:2
+
+  tell("alice", {"image", "promote", "web:2", "stable"});
+  EXPECT_EQ(ask("alice", {"plan", "db.toml"})["hits"], 0);
+  ask("alice", {"build", "db.toml"});
+  EXPECT_EQ(ask("alice", {"image", "show", "db"})["parents"][0]["image"], "alice/web:2");
+
+  EXPECT_THAT(tell("alice", {"image", "revoke", "web:2", "--reason", "CVE-1"}),
+              HasSubstr("and with it 1 image built from it"));
+  EXPECT_THAT(images("alice", {"db", "--state", "revoked"}).size(), 1U);
+  const Answer refused = kiln({"build", "db.toml", "--as", "alice"});
+  EXPECT_EQ(refused.status, 3);
+  EXPECT_THAT(refused.err, HasSubstr("image web:2 is revoked and cannot be built from"));
+  EXPECT_THAT(refused.err, HasSubstr("reason: CVE-1"));
+}
+
+TEST_F(ImageLife, AnImageOfAnotherIsBuiltFromOnceItIsShared) {
+  kiln.write("db.toml", pipeline("image", "image = \"alice/web:1\"", "db"));
+  EXPECT_THAT(kiln({"build", "db.toml", "--as", "bob"}).err, HasSubstr("there is no image \"alice/web:1\" to build"));
+  tell("alice", {"share", "add", "web:1", "--with", "bob"});
+  EXPECT_THAT(kiln({"build", "db.toml", "--as", "bob"}).err, HasSubstr("kiln share accept alice/web:1"));
+  tell("bob", {"share", "accept", "alice/web:1"});
+  ask("bob", {"build", "db.toml"});
+  EXPECT_EQ(ask("bob", {"image", "show", "db"})["parents"][0]["image"], "alice/web:1");
+  tell("alice", {"share", "cancel", "web:1", "--with", "bob"});
+  EXPECT_EQ(ask("bob", {"image", "show", "db"})["parents"][0]["image"], nullptr);
+  EXPECT_EQ(kiln({"build", "db.toml", "--as", "bob"}).status, 2);
+}
+
+TEST_F(ImageLife, AProtectedImageStays) {
+  EXPECT_EQ(tell("alice", {"image", "protect", "web:1"}), "web:1 is protected\n");
+  for (const char* how : {"", "--now"}) {
+    std::vector<std::string> words{"image", "rm", "web:1"};
+    if (*how != '\0') words.emplace_back(how);
+    EXPECT_EQ(refuse("alice", words, 3), "error: image web:1 is protected\nhelp: kiln image protect web:1 --off\n");
+  }
+  EXPECT_EQ(tell("alice", {"image", "protect", "web:1", "--off"}), "web:1 is not protected any longer\n");
+  EXPECT_EQ(ask("alice", {"image", "rm", "web:1", "--now"})["removed"], "web:1");
+}
+
+}  // namespace
+}  // namespace kiln::test

@@ -1,0 +1,71 @@
+#include "engine/config.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include <kiln/error.h>
+
+#include "support/temp.h"
+
+namespace kiln::engine {
+namespace {
+
+class ConfigTest : public testing::Test {
+ protected:
+  Config read(const std::string& text) {
+    std::ofstream(file) << text;
+    return read_config(file);
+  }
+  /// What is wrong with the text: the fact without the file's name, the hint, the evidence.
+  std::string mistake(const std::string& text) {
+    try {
+      read(text);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.failure(), Failure::invalid);
+      std::string all = std::string(error.what()) + " | " + error.hint();
+      for (const std::string& line : error.evidence()) all += " | " + line;
+      for (auto at = all.find(file.string()); at != std::string::npos; at = all.find(file.string()))
+        all.replace(at, file.string().size(), "FILE");
+      return all;
+    }
+    return "no error";
+  }
+  test::TempDir dir;
+  std::filesystem::path file = dir / "config.toml";
+};
+
+TEST_F(ConfigTest, AFileThatIsNotThereIsEmpty) {
+  const Config config = read_config(file);
+  EXPECT_EQ(config.account, "");
+  EXPECT_EQ(config.catalog, "");
+}
+
+TEST_F(ConfigTest, ReadsWhatIsSettled) {
+  const Config config = read("# mine\ncatalog = \"postgresql://me@host/kiln\"\naccount = 'me'\n");
+  EXPECT_EQ(config.account, "me");
+  EXPECT_EQ(config.catalog, "postgresql://me@host/kiln");
+}
+
+TEST_F(ConfigTest, NamesThePlaceAndTheNearestSetting) {
+  EXPECT_EQ(mistake("\nacount = \"me\"\n"), "FILE:2:1: unknown setting \"acount\" | did you mean \"account\"?");
+  EXPECT_EQ(mistake("[colours]\nred = 1\n"),
+            "FILE:1:2: unknown setting \"colours\" | it may hold \"account\" and \"catalog\"");
+}
+
+TEST_F(ConfigTest, RefusesOtherTypes) {
+  const std::string hint = " takes a string that is not empty | write account = \"…\", or leave it out";
+  EXPECT_EQ(mistake("account = 7\n"), "FILE:1:11: \"account\"" + hint);
+  EXPECT_EQ(mistake("account = \"\"\n"), "FILE:1:11: \"account\"" + hint);
+  EXPECT_EQ(mistake("account = [\"me\"]\n"), "FILE:1:11: \"account\"" + hint);
+}
+
+TEST_F(ConfigTest, TellsOfEveryMistake) {
+  EXPECT_EQ(mistake("catalog = 1\nacount = \"me\"\n"),
+            "FILE:1:11: \"catalog\" takes a string that is not empty | write catalog = \"…\", or leave it out"
+            " | FILE:2:1: unknown setting \"acount\"");
+  EXPECT_EQ(mistake("account = me\n").substr(0, 25), "FILE:1:11: not valid TOML");
+}
+
+}  // namespace
+}  // namespace kiln::engine
