@@ -12,6 +12,7 @@
 #include "catalog/sharing.h"
 #include "catalog/store.h"
 #include "fixture.h"
+#include "support/postgres.h"
 
 namespace kiln::test {
 
@@ -60,6 +61,18 @@ class Accounts {
   MemoryDisk disk_ = make_disk(chunk_size, 1);
   std::map<std::string, std::unique_ptr<LocalCatalog>> catalogs_;
 };
+
+/// A test that runs on SQLite and on PostgreSQL: KILN_ON_BOTH_DATABASES(Suite) below it.
+class OnBothDatabases : public testing::TestWithParam<bool> {
+ protected:
+  TempDir folder;
+  std::string database = GetParam() ? PostgresServer::shared().new_database() : "";
+  Accounts accounts{folder / "c", database};
+};
+
+#define KILN_ON_BOTH_DATABASES(Suite)                                      \
+  INSTANTIATE_TEST_SUITE_P(Databases, Suite, testing::Values(false, true), \
+                           [](const auto& with) { return std::string(with.param ? "PostgreSQL" : "SQLite"); })
 
 /// "owner/name:version" of each, in the order given.
 inline std::vector<std::string> names_of(const std::vector<ImageEntry>& entries) {
