@@ -253,6 +253,18 @@ void ImageRecords::change(const std::string& id, const ImageChange& change) {
   });
 }
 
+bool ImageRecords::trash(const std::string& id, const Moment& now, const Moment& purge_at) {
+  return db_.write([&](soci::session& sql) {
+    int free = 0;
+    sql << "SELECT COUNT(*) FROM images i WHERE i.id = :i AND i.protected = 0 AND NOT EXISTS"
+           " (SELECT 1 FROM shares s WHERE s.image = i.id AND s.state <> 'rejected')",
+        use(id), into(free);
+    if (free > 0)
+      sql << "UPDATE images SET trashed_at = :t, purge_at = :p WHERE id = :i", use(now), use(purge_at), use(id);
+    return free > 0;
+  });
+}
+
 void ImageRecords::set_tag(const std::string& id, const std::string& tag, bool present) {
   db_.write([&](soci::session& sql) {
     sql << "DELETE FROM image_tags WHERE image = :i AND tag = :t", use(id), use(tag);

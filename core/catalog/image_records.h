@@ -59,6 +59,8 @@ class ImageRecords {
   /// By owner and name, the newest first.
   std::vector<ImageEntry> list(const ImageQuery& = {}) const;
   void change(const std::string& id, const ImageChange&);
+  /// Unless it is protected, or shared and not rejected: then false, and nothing changes.
+  bool trash(const std::string& id, const Moment& now, const Moment& purge_at);
   void set_tag(const std::string& id, const std::string& tag, bool present);
   /// Nothing: the property is removed.
   void set_property(const std::string& id, const std::string& name, const std::optional<std::string>& value);

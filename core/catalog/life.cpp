@@ -64,8 +64,7 @@ ImageEntry Life::open_up(std::string_view reference, bool on) {
   return changed(view_.resolve(reference, Action::open_up), {.is_public = on});
 }
 
-ImageEntry Life::trash(std::string_view reference, const std::vector<std::string>& users, const Moment& purge_at) {
-  const ImageEntry entry = view_.resolve(reference, Action::trash);
+void Life::require_free(const ImageEntry& entry, const std::vector<std::string>& users) const {
   const std::string image = "image " + entry.reference();
   if (entry.is_protected) throw refused(image + " is protected", "kiln image protect " + entry.reference() + " --off");
   if (!users.empty())
@@ -76,7 +75,17 @@ ImageEntry Life::trash(std::string_view reference, const std::vector<std::string
   if (!members.empty())
     throw refused(image + " is shared with " + joined(members),
                   "cancel that first: kiln share cancel " + entry.reference() + " --with " + members.front());
-  return changed(entry, {.trashed_at = now_moment(), .purge_at = purge_at});
+}
+
+ImageEntry Life::trash(std::string_view reference, const std::vector<std::string>& users, const Moment& purge_at) {
+  ImageEntry entry = view_.resolve(reference, Action::trash);
+  require_free(entry, users);
+  // Somebody may share or protect it between the look and the deed: then another look says so.
+  while (!view_.store().images.trash(entry.image.id, now_moment(), purge_at)) {
+    entry = view_.resolve(entry.image.id, Action::trash);
+    require_free(entry, users);
+  }
+  return view_.find_id(entry.image.id).value_or(entry);
 }
 
 ImageEntry Life::restore(std::string_view reference) {

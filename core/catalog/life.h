@@ -39,6 +39,7 @@ class Life {
   Descendants descendants(std::string_view reference) const;
 
  private:
+  void require_free(const ImageEntry&, const std::vector<std::string>& users) const;
   ImageEntry changed(const ImageEntry&, const struct ImageChange&);
   CatalogView view_;
 };

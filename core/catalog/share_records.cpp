@@ -48,8 +48,11 @@ std::string_view to_text(Share::State state) {
   return "";
 }
 
-void ShareRecords::offer(const std::string& image, const std::string& member, bool may_copy) {
-  db_.write([&](soci::session& sql) {
+bool ShareRecords::offer(const std::string& image, const std::string& member, bool may_copy) {
+  return db_.write([&](soci::session& sql) {
+    int there = 0;
+    sql << "SELECT COUNT(*) FROM images WHERE id = :i AND trashed_at = ''", use(image), into(there);
+    if (there == 0) return false;
     const auto before = select(sql, "image = :i AND member = :m", {image, member});
     const bool accepted = !before.empty() && before.front().state == Share::State::accepted;
     const std::string state(to_text(accepted ? Share::State::accepted : Share::State::pending)), now = now_moment();
@@ -57,6 +60,7 @@ void ShareRecords::offer(const std::string& image, const std::string& member, bo
     sql << "DELETE FROM shares WHERE image = :i AND member = :m", use(image), use(member);
     sql << "INSERT INTO shares (image, member, state, may_copy, created) VALUES (:i, :m, :s, :c, :t)", use(image),
         use(member), use(state), use(copy), use(now);
+    return true;
   });
 }
 

@@ -27,8 +27,8 @@ class ShareRecords {
   explicit ShareRecords(Database& db) : db_(db) {}
 
   /// Offers an image, or changes what was granted; an answer that was given before stays, but a rejection is asked
-  /// again.
-  void offer(const std::string& image, const std::string& member, bool may_copy);
+  /// again. False when the image is gone or in the trash: then nothing changes.
+  bool offer(const std::string& image, const std::string& member, bool may_copy);
   void cancel(const std::string& image, const std::string& member);
   void answer(const std::string& image, const std::string& member, Share::State);
 

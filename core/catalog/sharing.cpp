@@ -13,7 +13,10 @@ ImageEntry Sharing::offer(std::string_view reference, const std::vector<std::str
     require_name("account name", member);
     if (member == entry.owner) throw invalid("image " + entry.reference() + " is " + member + "'s own");
   }
-  for (const std::string& member : members) view_.store().shares.offer(entry.image.id, member, may_copy);
+  for (const std::string& member : members)
+    // Somebody may have put it into the trash meanwhile: the second look says so.
+    if (!view_.store().shares.offer(entry.image.id, member, may_copy))
+      (void)view_.resolve(entry.image.id, Action::share);
   return entry;
 }
 

@@ -1,6 +1,7 @@
 #include "catalog/view.h"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <set>
 
@@ -83,15 +84,31 @@ Error not_there(const std::vector<ImageEntry>& all, const Reference& wanted) {
   return invalid(what, "see which images there are: kiln image list");
 }
 
-/// The newest that is not deprecated. Versions in the trash, failed and unfinished ones are none.
+bool is_there(const ImageEntry& entry) {
+  const ImageState state = entry.state();
+  return state != ImageState::trashed && state != ImageState::failed && state != ImageState::creating;
+}
+
+/// What a bare name can mean: what is in the trash, failed or unfinished hides nothing that is there.
+std::vector<const ImageEntry*> present_of(const std::vector<const ImageEntry*>& named) {
+  std::vector<const ImageEntry*> out;
+  std::ranges::copy_if(named, std::back_inserter(out), [](const ImageEntry* entry) { return is_there(*entry); });
+  return out.empty() ? named : out;
+}
+
+/// The newest that is not deprecated.
 const ImageEntry& newest(const std::vector<const ImageEntry*>& versions, const Reference& wanted) {
   for (const ImageEntry* entry : versions)
     if (entry->state() == ImageState::available) return *entry;
   const ImageEntry& last = *versions.front();
+  const ImageState state = last.state();
+  std::string hint = "see what is known of it: kiln image show " + last.reference();
+  if (state == ImageState::deprecated) hint = "name the version to use it all the same: " + last.reference();
+  if (state == ImageState::trashed) hint = "restore it first: kiln image restore " + last.reference();
+  if (!last.life.replacement.empty()) hint = "use " + last.life.replacement + " instead";
   throw refused("no version of image \"" + wanted.name + "\" is available: the newest, " + last.image.version +
-                    ", is " + std::string(to_text(last.state())),
-                last.life.replacement.empty() ? "name the version to use it all the same: " + last.reference()
-                                              : "use " + last.life.replacement + " instead");
+                    ", is " + std::string(to_text(state)),
+                hint);
 }
 
 }  // namespace
@@ -134,7 +151,7 @@ ImageEntry CatalogView::resolve(std::string_view reference, Action action) const
     if (entry.image.name != wanted.name || (!wanted.owner.empty() && entry.owner != wanted.owner)) continue;
     named.push_back(&entry);
   }
-  named = nearest_of(*this, named);
+  named = nearest_of(*this, wanted.tag.empty() ? present_of(named) : named);
   for (const ImageEntry* entry : named)
     if (entry->image.version == wanted.tag) tagged.push_back(entry);
   if (tagged.empty())

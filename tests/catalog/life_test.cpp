@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <future>
+
 #include "accounts.h"
 
 namespace kiln {
@@ -120,6 +122,26 @@ TEST_P(LifeTest, WhatIsInUseOrSharedStaysAndTheAnswerSaysByWhom) {
   EXPECT_EQ(state("web:1"), "available");
   accounts.sharing("alice").cancel("web:1", {"bob", "carol"});
   EXPECT_NO_THROW(life().trash("web:1", {}, far_away));
+}
+
+TEST_P(LifeTest, OfOneWhoSharesAndOneWhoTrashesOnlyOneSucceeds) {
+  LocalCatalog& keeper = accounts.as("operator");
+  const auto succeeds = [](const auto& call) {
+    try {
+      call();
+      return 1;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.failure(), Failure::refused) << error.what();
+      return 0;
+    }
+  };
+  for (int round = 0; round < 25; ++round) {
+    const Image image = accounts.publish("alice", "web:" + std::to_string(round));
+    auto trash = std::async(std::launch::async,
+                            [&] { return succeeds([&] { (void)Life(keeper.view()).trash(image.id, {}, far_away); }); });
+    const int offered = succeeds([&] { accounts.sharing("alice").offer(image.id, {"bob"}, false); });
+    EXPECT_EQ(offered + trash.get(), 1) << "round " << round;
+  }
 }
 
 TEST_P(LifeTest, WhatIsInTheTrashComesBackAsItWas) {

@@ -85,6 +85,20 @@ TEST_P(ViewTest, WhenAllAreDeprecatedTheReplacementIsNamed) {
   EXPECT_EQ(error.hint(), "use next:1 instead");
 }
 
+TEST_P(ViewTest, WhatIsInTheTrashHidesNothing) {
+  accounts.publish("operator", "web:1");
+  accounts.life("operator").open_up("web:1", true);
+  for (const char* image : {"web:7", "web:8"}) accounts.publish("bob", image);
+  accounts.life("bob").trash("web:8", {}, test::far_away);
+  EXPECT_EQ(meant("bob", "web"), "bob/web:7");
+  accounts.life("bob").trash("web:7", {}, test::far_away);
+  EXPECT_EQ(meant("bob", "web"), "operator/web:1");
+  EXPECT_EQ(meant("bob", "web:8"), "bob/web:8");
+  const Error error = error_of([&] { meant("bob", "bob/web"); });
+  EXPECT_STREQ(error.what(), "no version of image \"web\" is available: the newest, 8, is trashed");
+  EXPECT_EQ(error.hint(), "restore it first: kiln image restore web:8");
+}
+
 TEST_P(ViewTest, EachAccountHasVersionsOfItsOwn) {
   accounts.publish("alice", "web:1");
   EXPECT_NO_THROW(accounts.publish("bob", "web:1")) << "an error would tell that alice has one";
