@@ -41,12 +41,19 @@ Error translate_sqlite(int code, const std::vector<std::string>& evidence) {
 }
 
 /// A URL may hold a password, which has no place in a message.
-std::string without_password(const std::string& where) {
+std::string without_password(std::string where) {
+  if (const auto option = where.find("password="); is_server(where) && option != std::string::npos)
+    where.erase(option, where.find('&', option) - option);
   const auto at = where.rfind('@');
   const auto scheme = where.find("://");
   const auto colon = at == std::string::npos ? at : where.find(':', scheme + 3);
   if (!is_server(where) || colon == std::string::npos || colon > at) return where;
   return where.substr(0, colon) + where.substr(at);
+}
+
+/// SOCI 4.0.3 takes the address apart at its "=" signs, and forgets one that has none.
+std::string with_an_option(const std::string& url) {
+  return url.find('=') != std::string::npos ? url : url + "?application_name=kiln";
 }
 
 }  // namespace
@@ -60,7 +67,9 @@ struct Database::State {
 
   void open() {
     if (server) {
-      sql.open(soci::postgresql, where);
+      sql.open(soci::postgresql, with_an_option(where));
+      // What the server merely remarks goes to standard error, which belongs to the observers.
+      sql << "SET client_min_messages = warning";
     } else {
       sql.open(soci::sqlite3, "db=\"" + where + "\" timeout=30");
       sql << "PRAGMA journal_mode = WAL";

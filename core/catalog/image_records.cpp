@@ -2,8 +2,10 @@
 
 #include <soci/soci.h>
 
+#include <algorithm>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <tuple>
 #include <unordered_map>
 
 #include "catalog/names.h"
@@ -96,11 +98,13 @@ std::vector<ImageEntry> select(soci::session& sql, const ImageQuery& wanted) {
   row.bind(query);
   for (const std::string& argument : condition.arguments) query.exchange(use(argument));
   query.alloc();
-  query.prepare(columns + condition.where + " ORDER BY i.owner, i.name, i.sequence DESC");
+  query.prepare(columns + condition.where + " ORDER BY i.sequence DESC");
   query.define_and_bind();
   query.execute(false);
   std::vector<ImageEntry> out;
   while (query.fetch()) out.push_back(row.read());
+  // Here, because each database has an order of texts of its own.
+  std::ranges::stable_sort(out, {}, [](const ImageEntry& e) { return std::tie(e.owner, e.image.name); });
 
   ById by_id;
   for (ImageEntry& entry : out) by_id.emplace(entry.image.id, &entry);
@@ -133,8 +137,10 @@ std::string next_version(soci::session& sql, const NewImage& add, const std::str
 bool has(soci::session& sql, const std::string& region, const std::string& owner, const std::string& name,
          const std::string& version) {
   int count = 0;
-  sql << "SELECT COUNT(*) FROM images WHERE region = :r AND owner = :o AND name = :n AND version = :v", use(region),
-      use(owner), use(name), use(version), into(count);
+  const Moment now = now_moment();
+  sql << "SELECT COUNT(*) FROM images WHERE region = :r AND owner = :o AND name = :n AND version = :v"
+         " AND (purge_at = '' OR purge_at > :t)",
+      use(region), use(owner), use(name), use(version), use(now), into(count);
   return count > 0;
 }
 
@@ -169,12 +175,39 @@ void point_channel(soci::session& sql, const std::string& region, const std::str
       use(region), use(owner), use(name), use(channel), use(image), use(version), use(actor), use(now);
 }
 
+/// Removes an image. Its children are tied to its parents, and are handed its revocation, which they could no longer
+/// find in the graph.
+void remove_image(soci::session& sql, const std::string& id) {
+  sql << "INSERT INTO image_parents (image, parent) SELECT c.image, p.parent FROM image_parents c"
+         " JOIN image_parents p ON p.image = c.parent WHERE c.parent = :i AND NOT EXISTS"
+         " (SELECT 1 FROM image_parents k WHERE k.image = c.image AND k.parent = p.parent)",
+      use(id);
+  std::string revoked_at, reason;
+  sql << "SELECT revoked_at, reason FROM images WHERE id = :i", use(id), into(revoked_at), into(reason);
+  if (!revoked_at.empty())
+    sql << "UPDATE images SET revoked_at = :m, reason = :r WHERE (revoked_at = '' OR revoked_at > :n)"
+           " AND id IN (SELECT image FROM image_parents WHERE parent = :i)",
+        use(revoked_at), use(reason), use(revoked_at), use(id);
+  sql << "DELETE FROM images WHERE id = :i", use(id);
+}
+
+void remove_expired(soci::session& sql, const Moment& now) {
+  std::string id;
+  soci::statement query =
+      (sql.prepare << "SELECT id FROM images WHERE purge_at <> '' AND purge_at <= :n", use(now), into(id));
+  query.execute();
+  std::vector<std::string> ids;
+  while (query.fetch()) ids.push_back(id);
+  for (const std::string& expired : ids) remove_image(sql, expired);
+}
+
 }  // namespace
 
 Image ImageRecords::add(const NewImage& add) {
   return db_.write([&](soci::session& sql) {
     Image image = add.image;
     image.created = now_moment();
+    remove_expired(sql, image.created);  // whose versions are free again
     if (image.version.empty()) image.version = next_version(sql, add, image.created.substr(0, 10));
     if (has(sql, add.region, add.owner, image.name, image.version)) throw version_exists(image.name, image.version);
     if (has_disk(sql, image.content))
@@ -237,11 +270,11 @@ void ImageRecords::set_property(const std::string& id, const std::string& name,
 }
 
 void ImageRecords::remove(const std::string& id) {
-  db_.write([&](soci::session& sql) { sql << "DELETE FROM images WHERE id = :i", use(id); });
+  db_.write([&](soci::session& sql) { remove_image(sql, id); });
 }
 
 void ImageRecords::purge_expired(const Moment& now) {
-  db_.write([&](soci::session& sql) { sql << "DELETE FROM images WHERE purge_at <> '' AND purge_at <= :n", use(now); });
+  db_.write([&](soci::session& sql) { remove_expired(sql, now); });
 }
 
 std::optional<std::string> ImageRecords::channel(const std::string& region, const std::string& owner,

@@ -1,6 +1,7 @@
 #include "catalog/labels.h"
 
 #include <algorithm>
+#include <set>
 
 #include <kiln/error.h>
 
@@ -59,38 +60,56 @@ ImageEntry Labels::promote(std::string_view reference, const std::string& channe
   return view_.find_id(entry.image.id).value_or(entry);
 }
 
+/// Any image of a name that this account sees: the newest.
+ImageEntry Labels::one_of(std::string_view name) const {
+  const Reference wanted = parse_reference(name);
+  for (ImageEntry& entry : view_.images())
+    if (entry.image.name == wanted.name && entry.owner == (wanted.owner.empty() ? view_.account().name : wanted.owner))
+      return std::move(entry);
+  throw invalid("there is no image \"" + std::string(name) + "\"", "see which images there are: kiln image list");
+}
+
 ImageEntry Labels::roll_back(std::string_view name, const std::string& channel) {
-  const ImageEntry now = view_.resolve(std::string(name) + ":" + channel, Action::promote);
-  for (const ChannelMove& move : view_.store().images.history(now.region, now.owner, now.image.name, channel)) {
-    if (move.image.empty() || move.image == now.image.id) continue;
+  ImageEntry one = one_of(name);
+  // Whose name it is decides, not the state of a version: the one to get away from may be revoked, or gone.
+  one.life = {};
+  require(Action::promote, view_.standing(one), one);
+  ImageRecords& images = view_.store().images;
+  const auto now = images.channel(one.region, one.owner, one.image.name, channel);
+  for (const ChannelMove& move : images.history(one.region, one.owner, one.image.name, channel)) {
+    if (move.image.empty() || move.image == now) continue;
     const auto before = view_.find_id(move.image);
     if (!before ||
         decide(Action::promote, view_.standing(*before), before->state(), before->is_public) != Decision::allowed)
       continue;
-    view_.store().images.move_channel(now, channel, before, view_.account().name);
+    images.move_channel(one, channel, before, view_.account().name);
     return view_.find_id(before->image.id).value_or(*before);
   }
   throw invalid(
-      "channel \"" + channel + "\" of image \"" + now.image.name + "\" pointed nowhere else that is still of use",
-      "see its history: kiln image channel " + now.image.name + " " + channel);
+      "channel \"" + channel + "\" of image \"" + one.image.name + "\" pointed nowhere else that is still of use",
+      "see its history: kiln image channel " + one.image.name + " " + channel);
 }
 
 std::vector<ChannelMove> Labels::history(std::string_view name, const std::string& channel) const {
-  const Reference wanted = parse_reference(name);
-  for (const ImageEntry& entry : view_.images()) {
-    if (entry.image.name != wanted.name) continue;
-    if (entry.owner != (wanted.owner.empty() ? view_.account().name : wanted.owner)) continue;
-    return view_.store().images.history(entry.region, entry.owner, entry.image.name, channel);
-  }
-  throw invalid("there is no image \"" + std::string(name) + "\"", "see which images there are: kiln image list");
+  const ImageEntry one = one_of(name);
+  std::vector<ChannelMove> moves = view_.store().images.history(one.region, one.owner, one.image.name, channel);
+  if (one.owner == view_.account().name || view_.account().is_operator) return moves;
+  // A member learns nothing of versions that it may not see.
+  std::erase_if(moves, [&](const ChannelMove& move) { return !view_.find_id(move.image); });
+  return moves;
 }
 
 ImageEntry Labels::edit(std::string_view reference, const Edit& edit) {
   const ImageEntry entry = view_.resolve(reference, Action::change);
   for (const std::string& tag : edit.add_tags) require_name("tag", tag);
-  if (entry.tags.size() + edit.add_tags.size() > tag_limit)
+  std::set<std::string> tags(entry.tags.begin(), entry.tags.end()), names;
+  tags.insert(edit.add_tags.begin(), edit.add_tags.end());
+  for (const std::string& tag : edit.remove_tags) tags.erase(tag);
+  if (tags.size() > tag_limit)
     throw invalid("an image has at most " + std::to_string(tag_limit) + " tags", "remove some first");
-  if (entry.properties.size() + edit.properties.size() > property_limit)
+  for (const auto& [name, value] : entry.properties) names.insert(name);
+  for (const auto& [name, value] : edit.properties) value ? (void)names.insert(name) : (void)names.erase(name);
+  if (names.size() > property_limit)
     throw invalid("an image has at most " + std::to_string(property_limit) + " properties", "remove some first");
   for (const auto& [name, value] : edit.properties) {
     require_name("property name", name);

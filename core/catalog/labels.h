@@ -14,10 +14,10 @@ namespace kiln {
 
 /// What image list filters by. What is not set does not count.
 struct ImageFilter {
-  std::string name, owner, channel, tag, os, state;
-  std::map<std::string, std::string> properties;
-  std::optional<std::uint64_t> larger_than, smaller_than;  ///< virtual size in bytes
-  Moment newer_than, older_than;
+  std::string name = {}, owner = {}, channel = {}, tag = {}, os = {}, state = {};
+  std::map<std::string, std::string> properties = {};
+  std::optional<std::uint64_t> larger_than = {}, smaller_than = {};  ///< virtual size in bytes
+  Moment newer_than = {}, older_than = {};
   bool trash = false;  ///< only what is in the trash; otherwise only what is not
 
   bool matches(const ImageEntry&) const;
@@ -37,13 +37,14 @@ class Labels {
   std::vector<ChannelMove> history(std::string_view name, const std::string& channel) const;
 
   struct Edit {
-    std::vector<std::string> add_tags, remove_tags;
-    std::map<std::string, std::optional<std::string>> properties;  ///< nothing: removed
-    std::optional<std::string> description;
+    std::vector<std::string> add_tags = {}, remove_tags = {};
+    std::map<std::string, std::optional<std::string>> properties = {};  ///< nothing: removed
+    std::optional<std::string> description = {};
   };
   ImageEntry edit(std::string_view reference, const Edit&);
 
  private:
+  ImageEntry one_of(std::string_view name) const;
   CatalogView view_;
 };
 

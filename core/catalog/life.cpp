@@ -16,6 +16,16 @@ std::string joined(const std::vector<std::string>& words) {
   return out;
 }
 
+/// Whether there is a newer one of the same name that can be used. The newest comes first in `all`; the time of
+/// creation would not tell two of one second apart.
+bool has_newer(const std::vector<ImageEntry>& all, const std::string& id) {
+  const auto it = std::ranges::find(all, id, [](const ImageEntry& entry) { return entry.image.id; });
+  if (it == all.end()) return false;
+  return std::any_of(all.begin(), it, [&](const ImageEntry& other) {
+    return other.owner == it->owner && other.image.name == it->image.name && other.state() == ImageState::available;
+  });
+}
+
 }  // namespace
 
 ImageEntry Life::changed(const ImageEntry& entry, const ImageChange& change) {
@@ -88,15 +98,8 @@ Life::Descendants Life::descendants(std::string_view reference) const {
     }
   }
   for (const ImageEntry& child : out.images)
-    for (const ImageEntry& parent : all) {
-      if (std::ranges::find(child.parents, parent.image.id) == child.parents.end()) continue;
-      const bool newer = std::ranges::any_of(all, [&](const ImageEntry& other) {
-        // Moments are whole seconds; the list has the newest first.
-        return &other < &parent && other.owner == parent.owner && other.image.name == parent.image.name &&
-               other.state() == ImageState::available;
-      });
-      if (newer) out.out_of_date.push_back(child.image.id);
-    }
+    if (std::ranges::any_of(child.parents, [&](const std::string& parent) { return has_newer(all, parent); }))
+      out.out_of_date.push_back(child.image.id);
   return out;
 }
 

@@ -8,6 +8,8 @@
 namespace kiln {
 namespace {
 
+constexpr std::time_t last_moment = 253402300799;  // 9999-12-31T23:59:59Z: later years have more digits
+
 Moment to_moment(std::time_t seconds) {
   std::tm utc{};
   ::gmtime_r(&seconds, &utc);
@@ -40,13 +42,15 @@ Moment parse_moment(std::string_view text) {
   const std::string given(text);
   if (given == "now") return now_moment();
   if (given.starts_with('+')) {
-    if (const std::time_t later = seconds_of(given.substr(1)); later >= 0) return to_moment(std::time(nullptr) + later);
+    const std::time_t later = seconds_of(given.substr(1)), now = std::time(nullptr);
+    if (later >= 0 && later <= last_moment - now) return to_moment(now + later);
   }
   std::tm parts{};
   for (const char* form : {"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d"}) {
     parts = {};
     const char* end = ::strptime(given.c_str(), form, &parts);
-    if (end == nullptr || *end != '\0') continue;
+    // A year of two digits would be one, and come before all others in time and after them as text.
+    if (end == nullptr || *end != '\0' || given.find('-') != 4) continue;
     // What mktime has to correct, such as February 30th, is no date.
     std::tm asked = parts;
     const Moment moment = to_moment(::timegm(&parts));
@@ -73,6 +77,10 @@ std::string_view to_text(ImageState state) {
       return "failed";
   }
   return "";
+}
+
+bool Lifecycle::is_over(const Moment& now) const {
+  return !trashed_at.empty() && reached(purge_at, now);
 }
 
 ImageState Lifecycle::at(const Moment& now) const {

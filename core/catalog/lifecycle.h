@@ -26,15 +26,17 @@ std::string_view to_text(ImageState);
 /// What is recorded of an image's life.
 struct Lifecycle {
   enum class Making { creating, done, failed } making = Making::done;
-  Moment deprecated_at, obsolete_at;
-  std::string replacement;  ///< "web:2", what to use instead
-  Moment revoked_at;
-  std::string reason;             ///< of the revocation
+  Moment deprecated_at = {}, obsolete_at = {};
+  std::string replacement = {};  ///< "web:2", what to use instead
+  Moment revoked_at = {};
+  std::string reason = {};        ///< of the revocation
   bool ancestor_revoked = false;  ///< found in the graph, not recorded here
-  Moment trashed_at, purge_at;
-  std::string error;  ///< why it failed
+  Moment trashed_at = {}, purge_at = {};
+  std::string error = {};  ///< why it failed
 
   ImageState at(const Moment& now) const;
+  /// Its term in the trash is over: for everybody it is gone, though nobody may have swept yet.
+  bool is_over(const Moment& now) const;
 };
 
 }  // namespace kiln

@@ -52,7 +52,10 @@ std::optional<Image> LocalCatalog::find(std::string_view reference) const {
 }
 
 std::shared_ptr<const BlockReader> LocalCatalog::open(const Image& image) const {
-  return read(view().resolve(image.id, Action::build).image);
+  const auto entry = view().find_id(image.id);
+  if (!entry) throw gone(image);
+  require(Action::build, view().standing(*entry), *entry);
+  return read(entry->image);
 }
 
 std::shared_ptr<const BlockReader> LocalCatalog::read(const Image& image) const {

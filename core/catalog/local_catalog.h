@@ -32,6 +32,9 @@ struct DamagedChunk {
   std::uint64_t offset = 0;         ///< of the chunk's record in it
   std::string reason;               ///< "sha256 does not match", "record is truncated", …
   std::vector<std::string> images;  ///< "name:version" of every image that reads it
+  /// The same of every image that keeps `file` in the store: while one is there, publishing finds the damaged chunk
+  /// again.
+  std::vector<std::string> keepers;
 };
 
 struct VerifyOptions {

@@ -71,7 +71,7 @@ class Verification {
       if (manifest.content() != disk.content) throw Error("it describes another disk");
       disks_.push_back({std::move(manifest), std::move(packs), std::move(images)});
     } catch (const Error& error) {
-      report_.damaged.push_back({{}, file, 0, std::string("the manifest cannot be used: ") + error.what(), {}});
+      report_.damaged.push_back({{}, file, 0, std::string("the manifest cannot be used: ") + error.what(), {}, {}});
     }
   }
 
@@ -81,9 +81,10 @@ class Verification {
     try {
       packs_.push_back(std::make_shared<const PackFile>(path));
       if (packs_.back()->index_was_damaged())
-        report_.damaged.push_back({{}, path, 0, "the pack's index is damaged; its records were read one by one", {}});
+        report_.damaged.push_back(
+            {{}, path, 0, "the pack's index is damaged; its records were read one by one", {}, {}});
     } catch (const Error& error) {
-      report_.damaged.push_back({{}, path, 0, std::string("the pack cannot be read: ") + error.what(), {}});
+      report_.damaged.push_back({{}, path, 0, std::string("the pack cannot be read: ") + error.what(), {}, {}});
     }
   }
 
@@ -92,7 +93,7 @@ class Verification {
     for (const CheckedDisk& disk : disks_)
       for (const Manifest::Entry& entry : disk.manifest.entries())
         if (!index.contains(entry.digest) && missing.insert(entry.digest).second)
-          report_.damaged.push_back({entry.digest, {}, 0, "no pack holds it", {}});
+          report_.damaged.push_back({entry.digest, {}, 0, "no pack holds it", {}, {}});
   }
 
   void collect_jobs(const ChunkIndex& index, bool only_wanted) {
@@ -140,7 +141,7 @@ class Verification {
   std::uint64_t check(const Job& job) {
     if (std::string why = job.pack->damage(*job.entry); !why.empty()) {
       const std::lock_guard lock(mutex_);
-      report_.damaged.push_back({job.entry->digest, job.pack->path(), job.entry->offset, std::move(why), {}});
+      report_.damaged.push_back({job.entry->digest, job.pack->path(), job.entry->offset, std::move(why), {}, {}});
     }
     return job.entry->stored;
   }
@@ -148,6 +149,8 @@ class Verification {
   void name_images() {
     std::map<Digest, std::vector<DamagedChunk*>> by_digest;
     for (DamagedChunk& chunk : report_.damaged) {
+      if (const auto users = images_of_file_.find(chunk.file); users != images_of_file_.end())
+        chunk.keepers.assign(users->second.begin(), users->second.end());
       if (!chunk.digest.is_zero_chunk())
         by_digest[chunk.digest].push_back(&chunk);
       else if (const auto images = images_of_file_.find(chunk.file); images != images_of_file_.end())

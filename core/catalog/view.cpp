@@ -33,8 +33,9 @@ void inherit_revocations(std::vector<ImageEntry>& all) {
 
 Standing standing_with(const Account& account, const ImageEntry& entry, const Share* share) {
   using Role = Standing::Role;
-  if (entry.owner == account.name) return {Role::owner, true};
+  // An operator who owns it may do what an owner may, and make it public besides.
   if (account.is_operator) return {Role::operator_, true};
+  if (entry.owner == account.name) return {Role::owner, true};
   if (share == nullptr) return {};
   if (share->state == Share::State::pending) return {Role::pending, false};
   if (share->state == Share::State::rejected) return {Role::rejected, false};
@@ -47,8 +48,8 @@ std::string joined(const std::vector<std::string>& words) {
   return out;
 }
 
-/// Own images first, then public ones, then shared ones. What was offered and not accepted comes last: an offer must
-/// not change what a name means.
+/// Own images first, then public ones, then shared ones. What was only offered comes last: an offer that nobody asked
+/// for must not change what a name means.
 int distance(const CatalogView& view, const ImageEntry& entry) {
   if (entry.owner == view.account().name) return 0;
   if (entry.is_public) return 1;
@@ -58,12 +59,9 @@ int distance(const CatalogView& view, const ImageEntry& entry) {
 /// Of images of one name: the ones nearest to the account. Two owners at the same distance are told apart by the
 /// caller.
 std::vector<const ImageEntry*> nearest_of(const CatalogView& view, const std::vector<const ImageEntry*>& found) {
-  int least = 4;
-  for (const ImageEntry* entry : found) least = std::min(least, distance(view, *entry));
-  std::vector<const ImageEntry*> out;
-  for (const ImageEntry* entry : found)
-    if (distance(view, *entry) == least) out.push_back(entry);
-  return out;
+  std::map<int, std::vector<const ImageEntry*>> by_distance;
+  for (const ImageEntry* entry : found) by_distance[distance(view, *entry)].push_back(entry);
+  return by_distance.empty() ? found : by_distance.begin()->second;
 }
 
 /// Names what there is instead of what was asked for.
@@ -108,7 +106,9 @@ std::vector<ImageEntry> CatalogView::images() const {
   inherit_revocations(all);
   std::map<std::string, Share> shares;
   for (Share& share : store_->shares.of_member(account_.name)) shares.emplace(share.image, std::move(share));
+  const Moment now = now_moment();
   std::erase_if(all, [&](const ImageEntry& entry) {
+    if (entry.life.is_over(now)) return true;
     const auto share = shares.find(entry.image.id);
     const Standing standing = standing_with(account_, entry, share == shares.end() ? nullptr : &share->second);
     return decide(Action::see, standing, entry.state(), entry.is_public) != Decision::allowed;
@@ -145,7 +145,7 @@ ImageEntry CatalogView::resolve(std::string_view reference, Action action) const
   for (const ImageEntry* entry : found)
     if (entry->owner != found.front()->owner)
       throw invalid(
-          "\"" + wanted.name + "\" was shared with you by " + found.front()->owner + " and by " + entry->owner,
+          "image \"" + wanted.name + "\" may be that of " + found.front()->owner + " or that of " + entry->owner,
           "say whose: " + found.front()->owner + "/" + std::string(reference));
   const ImageEntry& entry = wanted.tag.empty() ? newest(found, wanted) : *found.front();
   require(action, standing(entry), entry);

@@ -29,8 +29,8 @@ class CatalogView {
   ///
   /// "name" is the newest that is not deprecated, "name:version" or "name:channel" this one, "owner/name…" that
   /// owner's, an id itself. Without an owner one's own images come first, then public ones, then those that were shared
-  /// and accepted. Throws invalid() with the nearest name when there is none for this account, and refused() when there
-  /// is one but the action is not allowed.
+  /// and accepted, then offers. Throws invalid() with the nearest name when there is none for this account, and
+  /// refused() when there is one but the action is not allowed.
   ImageEntry resolve(std::string_view reference, Action) const;
   /// The same, nothing instead of invalid().
   std::optional<ImageEntry> find(std::string_view reference) const;

@@ -1,4 +1,6 @@
 // kiln image verify: stored content against its digests.
+#include <set>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -15,7 +17,8 @@ Json to_json(const DamagedChunk& chunk) {
           {"file", chunk.file.string()},
           {"offset", chunk.offset},
           {"reason", chunk.reason},
-          {"images", chunk.images}};
+          {"images", chunk.images},
+          {"keepers", chunk.keepers}};
 }
 
 }  // namespace
@@ -23,6 +26,8 @@ Json to_json(const DamagedChunk& chunk) {
 int run_image_verify(Call& call) {
   const bool all = !call.args.has("IMAGE");
   const std::string reference = all ? "the whole store" : call.args.text("IMAGE");
+  if (all && !call.services.catalog().view().account().is_operator)
+    throw refused("only the catalog's operator may verify the whole store", "name an image: kiln image verify IMAGE");
   Activity activity("verifying", call.out.json());
   VerifyOptions options{.stop = call.stop, .progress = activity.bytes()};
   const VerifyReport report =
@@ -44,11 +49,16 @@ int run_image_verify(Call& call) {
     return 0;
   }
   std::vector<std::string> evidence;
-  for (const DamagedChunk& chunk : report.damaged)
+  std::set<std::string> keepers;
+  for (const DamagedChunk& chunk : report.damaged) {
+    keepers.insert(chunk.keepers.begin(), chunk.keepers.end());
     evidence.push_back(fmt::format("{} at {} of {}: {} (in {})", to_hex(chunk.digest).substr(0, 12), chunk.offset,
                                    chunk.file.string(), chunk.reason, listed(chunk.images)));
+  }
   throw Error(fmt::format("{} of {} chunks of {} are damaged", report.damaged.size(), report.chunks, reference),
-              "remove every image that is named here, then publish them again from their sources", evidence);
+              "remove every image that keeps the damaged packs, then publish them again from their sources: " +
+                  listed({keepers.begin(), keepers.end()}),
+              evidence);
 }
 
 }  // namespace kiln::cli

@@ -44,8 +44,10 @@ void StageContext::progress(const Progress& progress) {
     const std::lock_guard lock(progress_mutex_);
     const auto now = Steady::now();
     const bool last = progress.total > 0 && progress.done >= progress.total;
-    if (!last && now - last_progress_ < std::chrono::milliseconds(50)) return;
+    const bool same = progress.what == last_what_;
+    if (!last && same && now - last_progress_ < std::chrono::milliseconds(50)) return;
     last_progress_ = now;
+    last_what_ = progress.what;
   }
   run_.emit({.kind = Event::Kind::stage_progress,
              .stage = step_.number,

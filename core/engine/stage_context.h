@@ -63,6 +63,7 @@ class StageContext final : public Context {
   std::uint64_t size_ = 0;
   std::mutex progress_mutex_;
   Steady::time_point last_progress_{};
+  std::string last_what_;
 };
 
 }  // namespace kiln::engine

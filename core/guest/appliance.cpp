@@ -75,6 +75,7 @@ void Appliance::configure(const ApplianceOptions& options) {
   const std::uint64_t events =
       GUESTFS_EVENT_APPLIANCE | GUESTFS_EVENT_LIBRARY | GUESTFS_EVENT_WARNING | GUESTFS_EVENT_PROGRESS;
   if (guestfs_set_event_callback(handle_, &Appliance::on_event, events, 0, this) == -1) fail("cannot hear libguestfs");
+  check(guestfs_set_tmpdir(handle_, options.folder.c_str()), "cannot choose a folder for temporary files");
   check(guestfs_set_backend(handle_, "direct"), "cannot choose the backend");
   if (options.force_tcg) check(guestfs_set_backend_setting(handle_, "force_tcg", "1"), "cannot choose the accelerator");
   check(guestfs_set_memsize(handle_, static_cast<int>(options.memory_mib)), "cannot set the appliance's memory");
@@ -110,7 +111,9 @@ void Appliance::launch() {
   launching_ = false;
   machine_ = guestfs_get_pid(handle_);
   if (stop_.stop_requested()) throw cancelled();
-  disk_watch_ = std::jthread([this](const std::stop_token& stop) { watch_disk(stop); });
+  Qmp machine = Qmp::connect(events_socket_, std::chrono::seconds(30), stop_);
+  if (machine.execute("query-status").value("status", "") == "io-error") disk_failed("an I/O error");
+  disk_watch_ = std::jthread([this, machine = std::move(machine)]() mutable { watch_disk(std::move(machine)); });
   launch_time_ = std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now() - started);
   const std::string up = "appliance up " + format_duration(launch_time_);
   if (listener_.log) listener_.log(up);
@@ -122,19 +125,26 @@ void Appliance::shutdown() {
   check(guestfs_shutdown(handle_), "cannot shut the appliance down");
 }
 
-void Appliance::watch_disk(const std::stop_token& stop) try {
-  Qmp machine = Qmp::connect(events_socket_, std::chrono::seconds(30), stop);
-  const auto event = machine.wait_event("BLOCK_IO_ERROR", std::chrono::hours(24 * 365));
-  if (!event) return;
-  const auto& data = event->at("data");
-  {
-    const std::lock_guard lock(disk_mutex_);
-    disk_error_ =
-        data.value("nospace", false) ? "no space left on the host's disk" : data.value("reason", "an I/O error");
+void Appliance::watch_disk(Qmp machine) try {
+  for (;;) {
+    const auto event = machine.wait_event("BLOCK_IO_ERROR", std::chrono::hours(24 * 365));
+    if (!event) return;
+    const auto& data = event->at("data");
+    // What did not stop the machine was told to its kernel, and comes as the error of the call.
+    if (data.value("action", "") == "stop")
+      return disk_failed(data.value("nospace", false) ? "no space left on the host's disk"
+                                                      : data.value("reason", "an I/O error"));
   }
-  kill_by_argument(drive_argument_);
 } catch (const std::exception&) {
   // the machine has ended, or the appliance is being closed
+}
+
+void Appliance::disk_failed(const std::string& reason) {
+  {
+    const std::lock_guard lock(disk_mutex_);
+    disk_error_ = reason;
+  }
+  kill_by_argument(drive_argument_);
 }
 
 void Appliance::kill() noexcept {
@@ -223,7 +233,9 @@ void Appliance::fail(const std::string& what) const {
     const std::lock_guard lock(disk_mutex_);
     if (!disk_error_.empty())
       throw Error("the guest's disk could not be written: " + disk_error_,
-                  "free some space, or set KILN_HOME to a larger disk", {printable(what)});
+                  disk_error_.starts_with("no space") ? "free some space, or set KILN_HOME to a larger disk"
+                                                      : "look at the health of the host's disk",
+                  {printable(what)});
   }
   std::vector<std::string> lines = last_lines(last_error());
   const std::string reason = lines.empty() ? "no reason was given" : lines.front();

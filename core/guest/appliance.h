@@ -18,10 +18,14 @@
 
 namespace kiln {
 
+class Qmp;
+
 /// What the appliance is made of. The drive is always attached as raw over NBD, read-write: `--ro` of libguestfs 1.48
 /// lays an overlay of unknown format over it and then probes what the guest wrote.
 struct ApplianceOptions {
   std::filesystem::path drive_socket;
+  std::filesystem::path
+      folder;  ///< for libguestfs' own files: what a killed kiln leaves there is removed by the next one
   bool force_tcg = true;
   unsigned memory_mib = 768;
   unsigned cpus = 1;
@@ -66,7 +70,8 @@ class Appliance {
   void launch();
   /// Hears QEMU's own events. A write that failed has stopped the machine for good: it is killed, and the call that
   /// waits for it fails with what disk_error_ says. (Told of the failure, the guest's kernel would lose data silently.)
-  void watch_disk(const std::stop_token& stop);
+  void watch_disk(Qmp machine);
+  void disk_failed(const std::string& reason);
   void hear(std::uint64_t event, std::string_view text, const std::uint64_t* array, std::size_t array_length);
   void kill() noexcept;
   [[noreturn]] void fail_to_start() const;

@@ -70,10 +70,16 @@ std::string own_name(const Appliance& a, const std::string& path) {
   if (!name) throw Error("there is no folder for " + printable(path, 64) + " in the guest");
   return *name;
 }
+/// Where cp and mv put something: they follow a link, so it must lead somewhere in the guest.
+std::string destination(const Appliance& a, const std::string& path) {
+  const std::string name = own_name(a, path);
+  const bool is_link = a.truth(guestfs_is_symlink(a.handle(), name.c_str()), "cannot look at " + printable(path, 64));
+  return is_link ? real_path(a, path) : name;
+}
 /// The same with two names that the guest itself has to resolve.
 Verb names2(int (*f)(guestfs_h*, const char*, const char*), const char* usage) {
   return {2, 2, usage, [f](const Appliance& a, const Words& w) {
-            a.check(f(a.handle(), own_name(a, w[1]).c_str(), own_name(a, w[2]).c_str()), what(w));
+            a.check(f(a.handle(), own_name(a, w[1]).c_str(), destination(a, w[2]).c_str()), what(w));
             return std::string();
           }};
 }

@@ -177,6 +177,12 @@ void Session::link(const std::string& target, const std::string& path) {
   guestfs_h* g = state_->files();
   const auto name = name_in_folder(*state_->appliance, path);
   if (!name) throw Error("cannot link " + printable(path) + ": there is no such folder");
+  // ln would follow a link that is in the way, and put the new one into a folder that it leads to.
+  if (state_->appliance->truth(guestfs_is_symlink(g, name->c_str()), "cannot look at " + path))
+    state_->appliance->check(guestfs_rm(g, name->c_str()), "cannot replace the link " + path);
+  else if (is_folder(*state_->appliance, *name))
+    throw Error("cannot link " + printable(path) + ": a folder is in the way",
+                "delete it first, or choose another path");
   state_->appliance->check(guestfs_ln_sf(g, target.c_str(), name->c_str()), "cannot link " + path);
 }
 

@@ -7,6 +7,8 @@
 
 #include <kiln/text.h>
 
+#include "guest/paths.h"
+
 namespace kiln {
 namespace {
 
@@ -76,7 +78,9 @@ std::optional<Root> find_root(const Appliance& appliance) {
 
 void mount_root(const Appliance& appliance, const Root& root, const std::function<void(std::string_view)>& log) {
   for (const auto& [point, device] : root.mounts) {
-    if (guestfs_mount(appliance.handle(), device.c_str(), point.c_str()) == 0) continue;
+    // A mount point may lie behind a link, which mount would follow in the appliance.
+    const std::string real = point != "/" && is_folder(appliance, point) ? real_path(appliance, point) : point;
+    if (guestfs_mount(appliance.handle(), device.c_str(), real.c_str()) == 0) continue;
     if (point == "/") appliance.fail("cannot mount " + device);
     if (log)
       log(fmt::format("not mounted: {} at {}: {}", printable(device, fact_limit), printable(point, fact_limit),

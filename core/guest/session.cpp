@@ -92,7 +92,9 @@ Appliance& Session::State::running() {
   if (appliance) return *appliance;
   if (sockets.empty()) make_socket_folder();
   if (!drive) drive = std::make_unique<Drive>(options.overlay, sockets);
-  const ApplianceOptions wanted{drive->socket(), options.force_tcg, options.memory_mib, options.cpus, options.stop};
+  const ApplianceOptions wanted{drive->socket(),   std::filesystem::absolute(options.run_dir),
+                                options.force_tcg, options.memory_mib,
+                                options.cpus,      options.stop};
   appliance = std::make_unique<Appliance>(wanted, listener);
   launch_time = appliance->launch_time();
   return *appliance;

@@ -112,7 +112,7 @@ std::vector<std::string> environment(Context& ctx, const Params& p) {
 }
 
 /// As root mmdebstrap mounts and starts processes on the host itself. In namespaces of its own, all of them end with
-/// it, also when kiln is killed. Without root it makes namespaces by itself.
+/// it, also when kiln is killed. Without root it makes namespaces by itself, and after a kill it runs there to its end.
 Command contained(Command command) {
   if (::geteuid() != 0) return command;
   command.args.insert(command.args.begin(),

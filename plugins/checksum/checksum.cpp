@@ -107,6 +107,7 @@ class RunningDigest {
       left -= n;
       hashed_ += n;
       if (stop_.stop_requested()) throw cancelled();
+      if (dropped_) return false;
     }
     return true;
   }
@@ -117,7 +118,8 @@ class RunningDigest {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Piece> pieces_;
-  bool dropped_ = false, done_ = false;
+  std::atomic<bool> dropped_ = false;
+  bool done_ = false;
   std::exception_ptr error_;
   std::thread thread_;  // last: it uses all of the above
 };

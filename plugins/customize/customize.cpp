@@ -222,7 +222,11 @@ class Customize final : public StageOf<Params> {
   /// What is copied in keeps its name, and the key knows a file by its content only.
   std::string fingerprint(const Params& p) const override {
     std::string names;
-    for (const Copy& copy : p.copy_in) names += copy.source.path.filename().string() + '\n';
+    for (const Copy& copy : p.copy_in) {
+      std::error_code missing;
+      const auto real = std::filesystem::canonical(copy.source.path, missing);
+      names += (missing ? copy.source.path : real).filename().string() + '\n';
+    }
     return names;
   }
   void run(Context& ctx, const Params& p) const override { Work(ctx, p).run(); }

@@ -33,5 +33,13 @@ TEST(Names, AReferenceIsANameAndATag) {
   EXPECT_EQ(parse_reference("web:1.0").tag, "1.0");
 }
 
+TEST(Names, AReferenceMayNameAnOwner) {
+  EXPECT_EQ(parse_reference("web:1").owner, "");
+  const Reference owned = parse_reference("alice/web:1.0");
+  EXPECT_EQ(owned.owner, "alice");
+  EXPECT_EQ(owned.name, "web");
+  EXPECT_EQ(owned.tag, "1.0");
+}
+
 }  // namespace
 }  // namespace kiln

@@ -1,4 +1,4 @@
-// Publishes one generated disk: catalog_publisher FOLDER NAME VERSION SEED MIB [FILE-SIZE-LIMIT-KIB]
+// Publishes one generated disk: catalog_publisher FOLDER NAME VERSION SEED MIB [FILE-SIZE-LIMIT-KIB [DATABASE]]
 // Exit code 0, or 1 with the error as "what | hint". Prints the number of new chunks.
 
 #include <sys/resource.h>
@@ -11,13 +11,12 @@
 int main(int argc, char** argv) {
   if (argc < 6) return 2;
   try {
-    if (argc > 6) {
-      const rlim_t limit = std::stoul(argv[6]) * 1024;
+    if (const rlim_t limit = argc > 6 ? std::stoul(argv[6]) * 1024 : 0; limit > 0) {
       const rlimit both{limit, limit};
       ::setrlimit(RLIMIT_FSIZE, &both);
       std::signal(SIGXFSZ, SIG_IGN);
     }
-    kiln::LocalCatalog catalog(argv[1]);
+    kiln::LocalCatalog catalog(argv[1], {"local", false}, argc > 7 ? argv[7] : "");
     const auto disk = kiln::test::make_disk(std::stoul(argv[5]) << 20, std::stoul(argv[4]));
     std::cout << kiln::test::publish(catalog, disk, {argv[2], argv[3], "", 0, {}}).new_chunks << '\n';
     return 0;

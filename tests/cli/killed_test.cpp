@@ -34,6 +34,8 @@ std::string read_all(const std::filesystem::path& file) {
 
 class Killed : public testing::Test {
  protected:
+  // A QEMU that is killed in its first moments leaves a temporary file.
+  Killed() { kiln.environment["TMPDIR"] = kiln.folder(); }
   /// Starts a build, kills it when it tells `event` of a stage, and looks at what is left.
   void kill_at(const std::string& event, int stage, std::chrono::milliseconds later = 0ms) {
     const auto running = kiln.start({"build", "web.toml", "--accel", "tcg", "--json"});

@@ -130,6 +130,27 @@ TEST_F(TheProgram, DoesNotMindAReaderThatWentAway) {
   EXPECT_EQ(shell({(kiln / "head.sh").string(), kiln.binary}).err, "");
 }
 
+TEST_F(TheProgram, WorksWithoutStandardStreams) {
+  kiln.write("closed.sh", "exec \"$1\" convert disk.raw out.qcow2 <&- >&- 2>&-\n");
+  Program shell;
+  shell.binary = "/bin/sh";
+  shell.environment["KILN_HOME"] = kiln.home();
+  std::filesystem::copy_file(kiln / "disk.raw", shell / "disk.raw");
+  EXPECT_EQ(shell({(kiln / "closed.sh").string(), kiln.binary}).status, 0);
+  EXPECT_EQ(nlohmann::json::parse(kiln({"inspect", shell / "out.qcow2", "--json"}).out)["format"], "qcow2");
+}
+
+TEST_F(TheProgram, AnswersInJsonAlsoWhenNothingIsAsked) {
+  const Answer answer = kiln({"--json"});
+  EXPECT_EQ(answer.status, 2);
+  EXPECT_EQ(nlohmann::json::parse(answer.out)["error"]["exit"], 2);
+}
+
+TEST_F(TheProgram, SaysThatAnOptionStandsTooLate) {
+  EXPECT_THAT(kiln({"import", "--", "disk.raw", "--name", "x"}).err,
+              HasSubstr("\"--name\" stands after \"--\", where no options are"));
+}
+
 TEST_F(TheProgram, RepeatsABuildAtOnce) {
   ASSERT_EQ(kiln({"build", "web.toml"}).status, 0);
   auto best = std::chrono::steady_clock::duration::max();

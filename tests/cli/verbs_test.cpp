@@ -177,6 +177,8 @@ TEST_F(Verbs, TheLifeOfAnImage) {
   EXPECT_THAT(tell({"image", "show", "web:1"}).out, HasSubstr("content"));
   EXPECT_EQ(ask({"image", "verify", "web"})["ok"], true);
   EXPECT_THAT(tell({"image", "verify", "web"}).out, HasSubstr("all as they were published"));
+  EXPECT_EQ(ask({"image", "verify"})["image"], nullptr);
+  EXPECT_THAT(tell({"image", "verify"}).out, StartsWith("the whole store: "));
 
   tell({"image", "export", "web", "out.qcow2"});
   qemu_to_raw(kiln / "out.qcow2", "qcow2", kiln / "back.raw");

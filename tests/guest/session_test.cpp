@@ -153,6 +153,14 @@ void links_in_parents_lead_to_the_guests_own_files(Session& s, const test::TempD
   s.make_directory("/var/log");  // it is one already
   s.remove("/var/log/old/");
   EXPECT_FALSE(s.exists("/data/log/old"));
+  s.link("/data/log", "/var/new-log");
+  s.call({"cp-a", "/etc/hostname", "/var/new-log"});
+  EXPECT_EQ(s.read("/data/log/hostname"), "tiny\n");
+  s.link("elsewhere", "/var/new-log");  // replaces the link, and puts nothing into what it led to
+  EXPECT_EQ(s.call({"readlink", "/var/new-log"}), "elsewhere");
+  EXPECT_FALSE(s.exists("/data/log/new-log"));
+  EXPECT_THAT(message_of([&] { s.link("x", "/data/log"); }), HasSubstr("a folder is in the way"));
+  s.remove("/var/new-log");
   s.remove("/var/nowhere/x");  // absent is not an error
   s.remove("/var/log");        // the link itself, not what it leads to
   EXPECT_TRUE(s.is_directory("/data/log"));

@@ -16,7 +16,7 @@ CONFINED = {
     "boost/asio": ["core/process/"],
     "guestfs.h": ["core/guest/"],
     "libnbd.h": ["core/disk/", "core/machine/"],
-    "soci/": ["core/catalog/"],
+    "soci/": ["core/catalog/", "tests/catalog/"],
     "sqlite3.h": ["core/catalog/"],
     "libpq": ["core/catalog/"],
     "CLI/": ["core/cli/"],

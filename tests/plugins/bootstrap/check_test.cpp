@@ -28,6 +28,11 @@ TEST(Bootstrap, TakesWhatDebianCallsPackagesAndHosts) {
               IsEmpty());
 }
 
+TEST(Bootstrap, WantsAPasswordOfOneLine) {
+  EXPECT_THAT(problems({{"root_password", text("one\ntwo")}}),
+              ElementsAre("root_password: a password must be a single line"));
+}
+
 TEST(Bootstrap, RefusesASizeThatCannotHoldASystem) {
   EXPECT_THAT(problems({{"size", text("1G")}}), ElementsAre("size: a Debian system does not fit into 1.0 GiB"));
   EXPECT_THAT(problems({{"size", Value{std::int64_t{(3ll << 30) + 512}}}}),

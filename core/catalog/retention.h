@@ -1,0 +1,41 @@
+#pragma once
+// Which versions of an image may go: the rule, and its reasons.
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "catalog/view.h"
+
+namespace kiln {
+
+/// What becomes of one version, and why: "newer than the last 3", "instance web1 runs from it".
+struct Verdict {
+  ImageEntry entry;
+  bool goes = false;
+  std::string why;
+};
+
+/// Keeps the newest `keep` versions of a name, and every one that is used, shared, protected, in a channel, or the parent
+/// of an image that is still there.
+class Retention {
+ public:
+  /// What still uses an image, for example its instances.
+  using Users = std::function<std::vector<std::string>(const ImageEntry&)>;
+
+  Retention(CatalogView view, Users users) : view_(std::move(view)), users_(std::move(users)) {}
+
+  /// Every version of the name that this account owns, the newest first. Throws invalid() when there is none.
+  std::vector<Verdict> judge(std::string_view name, std::size_t keep) const;
+  /// Puts what goes into the trash until `purge_at`; what changed meanwhile, so that it may not go, stays. Returns what
+  /// went.
+  std::vector<ImageEntry> carry_out(const std::vector<Verdict>&, const Moment& purge_at) const;
+
+ private:
+  std::string reason_to_stay(const ImageEntry&, const std::vector<ImageEntry>& all) const;
+  CatalogView view_;
+  Users users_;
+};
+
+}  // namespace kiln

@@ -1,0 +1,176 @@
+#include "catalog/life.h"
+
+#include <gmock/gmock.h>
+
+#include "accounts.h"
+
+namespace kiln {
+namespace {
+
+using test::error_of;
+using test::far_away;
+using test::long_ago;
+using testing::ElementsAre;
+using testing::UnorderedElementsAre;
+
+class LifeTest : public test::OnBothDatabases {
+ protected:
+  Life life() { return accounts.life("alice"); }
+  LocalCatalog& catalog() { return accounts.as("alice"); }
+  std::string id(const std::string& reference) { return catalog().show(reference).image.id; }
+  std::string state(const std::string& reference) { return std::string(to_text(catalog().show(reference).state())); }
+};
+
+TEST_P(LifeTest, DeprecatesWithAReplacementAndTakesItBack) {
+  accounts.publish("alice", "web:1");
+  accounts.publish("alice", "web:2");
+  const ImageEntry entry = life().deprecate("web:1", long_ago, far_away, "web:2");
+  EXPECT_EQ(entry.state(), ImageState::deprecated);
+  EXPECT_EQ(entry.life.replacement, "web:2");
+  EXPECT_EQ(entry.life.obsolete_at, far_away);
+  EXPECT_NO_THROW((void)catalog().show("web:1", Action::launch));
+  EXPECT_EQ(life().undeprecate("web:1").state(), ImageState::available);
+  EXPECT_EQ(catalog().show("web:1").life.replacement, "");
+  EXPECT_EQ(life().deprecate("web:1", far_away, "", "").state(), ImageState::available);
+}
+
+TEST_P(LifeTest, ADeprecationThatMakesNoSenseIsRefused) {
+  accounts.publish("alice", "web:1");
+  EXPECT_STREQ(error_of([&] { life().deprecate("web:1", far_away, long_ago, ""); }).what(),
+               "it would become obsolete before it is deprecated");
+  EXPECT_STREQ(error_of([&] { life().deprecate("web:1", long_ago, "", "wbe:2"); }).what(), "there is no image \"wbe\"");
+  EXPECT_EQ(state("web:1"), "available");
+}
+
+TEST_P(LifeTest, ARevocationReachesAllGenerations) {
+  const std::string base = accounts.publish("alice", "base:1").id;
+  const std::string child = accounts.publish("alice", "child:1", {base}).id;
+  accounts.publish("alice", "grandchild:1", {child});
+  accounts.publish("alice", "other:1");
+  life().revoke("base:1", long_ago, "leaked a key");
+  for (const char* image : {"base:1", "child:1", "grandchild:1"})
+    for (const Action action : {Action::launch, Action::build, Action::write_out, Action::copy}) {
+      const Error error = error_of([&] { (void)catalog().show(image, action); });
+      EXPECT_THAT(error.what(), testing::StartsWith("image " + std::string(image) + " is revoked and cannot be "));
+      EXPECT_THAT(error.evidence(), ElementsAre("reason: leaked a key"));
+    }
+  EXPECT_EQ(state("other:1"), "available");
+  life().unrevoke("base:1");
+  EXPECT_EQ(state("grandchild:1"), "available");
+}
+
+TEST_P(LifeTest, ARevocationCrossesADiamondAndOtherAccounts) {
+  const std::string top = accounts.publish("alice", "top:1").id;
+  const std::string left = accounts.publish("alice", "left:1", {top}).id;
+  const std::string right = accounts.publish("alice", "right:1", {top}).id;
+  accounts.publish("alice", "bottom:1", {left, right});
+  accounts.share("alice", "right:1", "bob");
+  const std::string shared = accounts.as("bob").show("right:1").image.id;
+  accounts.publish("bob", "mine:1", {shared});
+  life().revoke("left:1", long_ago, "");
+  EXPECT_EQ(state("bottom:1"), "revoked");
+  EXPECT_EQ(state("right:1"), "available");
+  life().unrevoke("left:1");
+  life().revoke("top:1", long_ago, "");
+  EXPECT_EQ(state("bottom:1"), "revoked");
+  EXPECT_EQ(accounts.as("bob").show("mine:1").state(), ImageState::revoked) << "though bob does not see top";
+  EXPECT_THAT(test::names_of(life().descendants("top:1").images),
+              UnorderedElementsAre("alice/left:1", "alice/right:1", "alice/bottom:1"));
+}
+
+TEST_P(LifeTest, ARevocationOutlivesTheImageThatItWasMadeFor) {
+  const std::string base = accounts.publish("alice", "base:1").id;
+  const std::string child = accounts.publish("alice", "child:1", {base}).id;
+  const std::string grandchild = accounts.publish("alice", "grandchild:1", {child}).id;
+  catalog().remove("child:1");
+  life().revoke("base:1", long_ago, "leaked a key");
+  EXPECT_EQ(state("grandchild:1"), "revoked") << "its parent is gone, its grandparent is not";
+  life().trash("base:1", {}, long_ago);
+  catalog().view().store().sweep();
+  EXPECT_FALSE(catalog().find("base:1"));
+  EXPECT_EQ(state("grandchild:1"), "revoked");
+  EXPECT_EQ(catalog().show("grandchild:1").life.reason, "leaked a key");
+}
+
+TEST_P(LifeTest, WhatIsProtectedStays) {
+  accounts.publish("alice", "web:1");
+  life().protect("web:1", true);
+  const Error error = error_of([&] { life().trash("web:1", {}, far_away); });
+  EXPECT_STREQ(error.what(), "image web:1 is protected");
+  EXPECT_EQ(error.hint(), "kiln image protect web:1 --off");
+  EXPECT_EQ(error.failure(), Failure::refused);
+  EXPECT_THROW(catalog().remove("web:1"), Error);
+  life().protect("web:1", false);
+  EXPECT_EQ(life().trash("web:1", {}, far_away).state(), ImageState::trashed);
+}
+
+TEST_P(LifeTest, WhatIsInUseOrSharedStaysAndTheAnswerSaysByWhom) {
+  accounts.publish("alice", "web:1");
+  EXPECT_STREQ(error_of([&] {
+                 life().trash("web:1", {"web-1", "web-2"}, far_away);
+               }).what(),
+               "image web:1 is in use by web-1, web-2");
+  for (const char* member : {"bob", "carol", "dave"}) accounts.share("alice", "web:1", member, false);
+  accounts.sharing("bob").accept("alice/web:1");
+  accounts.sharing("dave").reject("alice/web:1");
+  const Error error = error_of([&] { life().trash("web:1", {}, far_away); });
+  EXPECT_STREQ(error.what(), "image web:1 is shared with bob, carol");
+  EXPECT_EQ(error.hint(), "cancel that first: kiln share cancel web:1 --with bob");
+  EXPECT_THROW(catalog().remove("web:1"), Error);
+  EXPECT_EQ(state("web:1"), "available");
+  accounts.sharing("alice").cancel("web:1", {"bob", "carol"});
+  EXPECT_NO_THROW(life().trash("web:1", {}, far_away));
+}
+
+TEST_P(LifeTest, WhatIsInTheTrashComesBackAsItWas) {
+  accounts.publish("alice", "web:1", {}, "stable");
+  life().deprecate("web:1", long_ago, "", "");
+  life().trash("web:1", {}, far_away);
+  EXPECT_EQ(state("web:1"), "trashed");
+  const Error error = error_of([&] { (void)catalog().show("web:1", Action::launch); });
+  EXPECT_STREQ(error.what(), "image web:1 is trashed and cannot be launched");
+  EXPECT_EQ(error.hint(), "restore it first: kiln image restore web:1");
+  EXPECT_EQ(life().restore("web:1").state(), ImageState::deprecated);
+  EXPECT_EQ(catalog().show("web:stable").reference(), "web:1");
+  EXPECT_EQ(test::read_all(*catalog().read(catalog().show("web:1").image)).size(), chunk_size);
+}
+
+TEST_P(LifeTest, WhoseTermIsOverIsGoneAndItsVersionIsFree) {
+  accounts.publish("alice", "web:1");
+  const std::string before = id("web:1");
+  life().trash("web:1", {}, long_ago);
+  EXPECT_TRUE(catalog().list().empty());
+  EXPECT_THROW(life().restore("web:1"), Error);
+  EXPECT_NO_THROW(accounts.publish("alice", "web:1"));
+  EXPECT_NE(id("web:1"), before);
+}
+
+TEST_P(LifeTest, ASweepPurgesAndGivesBackTheSpace) {
+  accounts.publish("alice", "web:1");
+  life().trash("web:1", {}, far_away);
+  EXPECT_EQ(catalog().view().store().sweep().packs, 0u);
+  life().restore("web:1");
+  life().trash("web:1", {}, long_ago);
+  EXPECT_EQ(catalog().view().store().sweep().packs, 1u);
+  EXPECT_EQ(catalog().statistics().images, 0u);
+}
+
+TEST_P(LifeTest, ChildrenOfAnOlderVersionAreOutOfDate) {
+  const std::string one = accounts.publish("alice", "base:1").id, other = accounts.publish("alice", "lib:1").id;
+  accounts.publish("alice", "child:1", {one});
+  accounts.publish("alice", "both:1", {one, other});
+  EXPECT_TRUE(life().descendants("base:1").out_of_date.empty());
+  const std::string two = accounts.publish("alice", "base:2").id;
+  accounts.publish("alice", "lib:2");
+  EXPECT_THAT(life().descendants("base:1").out_of_date, UnorderedElementsAre(id("child:1"), id("both:1")));
+  accounts.publish("alice", "child:2", {two});
+  EXPECT_TRUE(life().descendants("base:2").out_of_date.empty());
+  life().revoke("base:2", long_ago, "");
+  life().revoke("lib:2", long_ago, "");
+  EXPECT_TRUE(life().descendants("base:1").out_of_date.empty()) << "there is nothing newer of use";
+}
+
+KILN_ON_BOTH_DATABASES(LifeTest);
+
+}  // namespace
+}  // namespace kiln

@@ -1,0 +1,98 @@
+#include "catalog/sharing.h"
+
+#include <gmock/gmock.h>
+
+#include "accounts.h"
+
+namespace kiln {
+namespace {
+
+using test::error_of;
+using testing::ElementsAre;
+
+class SharingTest : public test::OnBothDatabases {
+ protected:
+  SharingTest() { accounts.publish("alice", "web:1"); }
+};
+
+TEST_P(SharingTest, AnOfferIsAcceptedAndThenUsed) {
+  accounts.sharing("alice").offer("web:1", {"bob", "carol"}, false);
+  const auto offered = accounts.sharing("bob").offered();
+  ASSERT_EQ(offered.size(), 1u);
+  EXPECT_EQ(offered[0].entry.owner, "alice");
+  EXPECT_EQ(offered[0].share.state, Share::State::pending);
+  const Error early = error_of([&] { (void)accounts.as("bob").show("alice/web:1", Action::launch); });
+  EXPECT_STREQ(early.what(), "image web:1 is not accepted yet");
+  EXPECT_EQ(early.hint(), "kiln share accept alice/web:1");
+  accounts.sharing("bob").accept("alice/web:1");
+  EXPECT_NO_THROW((void)accounts.as("bob").show("alice/web:1", Action::launch));
+  EXPECT_NO_THROW((void)accounts.as("bob").open(accounts.as("bob").show("web").image));
+  EXPECT_THROW((void)accounts.as("carol").show("alice/web:1", Action::launch), Error);
+}
+
+TEST_P(SharingTest, TheOwnerSeesWhoHasItAndAMemberDoesNot) {
+  accounts.share("alice", "web:1", "bob", true, true);
+  accounts.share("alice", "web:1", "carol", false);
+  std::vector<std::string> seen;
+  for (const Share& s : accounts.sharing("alice").members("web:1"))
+    seen.push_back(s.member + " " + std::string(to_text(s.state)) + (s.may_copy ? " copy" : ""));
+  EXPECT_THAT(seen, ElementsAre("bob accepted copy", "carol pending"));
+  const Error error = error_of([&] { (void)accounts.sharing("bob").members("alice/web:1"); });
+  EXPECT_STREQ(error.what(), "image web:1 belongs to alice and cannot be shared by you");
+  EXPECT_EQ(error.failure(), Failure::refused);
+}
+
+TEST_P(SharingTest, CancellingMakesItVanishForTheMemberOnly) {
+  accounts.share("alice", "web:1", "bob");
+  accounts.share("alice", "web:1", "carol");
+  const auto reader = accounts.as("bob").open(accounts.as("bob").show("alice/web:1").image);
+  accounts.sharing("alice").cancel("web:1", {"bob"});
+  EXPECT_TRUE(accounts.as("bob").list().empty());
+  EXPECT_TRUE(accounts.sharing("bob").offered().empty());
+  EXPECT_EQ(accounts.as("carol").list().size(), 1u);
+  EXPECT_EQ(test::read_all(*reader).size(), chunk_size);  // whoever reads goes on
+  const Error again = error_of([&] { accounts.sharing("alice").cancel("web:1", {"carol", "bob"}); });
+  EXPECT_STREQ(again.what(), "image web:1 is not shared with \"bob\"");
+  EXPECT_EQ(accounts.as("carol").list().size(), 1u) << "a mistake cancels none of them";
+}
+
+TEST_P(SharingTest, WhatWasRejectedIsGoneUntilItIsOfferedAgain) {
+  accounts.share("alice", "web:1", "bob", false);
+  accounts.sharing("bob").reject("alice/web:1");
+  EXPECT_TRUE(accounts.sharing("bob").offered().empty());
+  EXPECT_STREQ(error_of([&] { accounts.sharing("bob").accept("alice/web:1"); }).what(), "there is no image \"web\"");
+  accounts.sharing("alice").offer("web:1", {"bob"}, false);
+  EXPECT_NO_THROW(accounts.sharing("bob").accept("alice/web:1"));
+}
+
+TEST_P(SharingTest, OfferingAgainChangesTheGrantAndKeepsTheAnswer) {
+  accounts.share("alice", "web:1", "bob");
+  EXPECT_THROW((void)accounts.as("bob").show("web", Action::copy), Error);
+  accounts.sharing("alice").offer("web:1", {"bob"}, true);
+  EXPECT_NO_THROW((void)accounts.as("bob").show("web", Action::copy));
+  EXPECT_EQ(accounts.sharing("alice").members("web:1").size(), 1u);
+  accounts.sharing("alice").offer("web:1", {"bob"}, false);
+  EXPECT_THROW((void)accounts.as("bob").show("web", Action::copy), Error);
+}
+
+TEST_P(SharingTest, BadMembersAreRefusedBeforeAnybodyIsOfferedAnything) {
+  EXPECT_STREQ(error_of([&] {
+                 accounts.sharing("alice").offer("web:1", {"bob", "alice"}, false);
+               }).what(),
+               "image web:1 is alice's own");
+  EXPECT_THROW(accounts.sharing("alice").offer("web:1", {"bob", "a/b"}, false), Error);
+  EXPECT_TRUE(accounts.sharing("alice").members("web:1").empty());
+}
+
+TEST_P(SharingTest, AnImageThatIsRemovedTakesItsSharesWithIt) {
+  const Image image = accounts.as("alice").show("web:1").image;
+  accounts.share("alice", "web:1", "bob");
+  accounts.records().remove(image.id);
+  EXPECT_TRUE(accounts.sharing("bob").offered().empty());
+  EXPECT_TRUE(accounts.as("bob").view().store().shares.of_member("bob").empty());
+}
+
+KILN_ON_BOTH_DATABASES(SharingTest);
+
+}  // namespace
+}  // namespace kiln
