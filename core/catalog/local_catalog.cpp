@@ -92,8 +92,16 @@ Removal LocalCatalog::remove(std::string_view reference, const InUse& in_use) {
 
 VerifyReport LocalCatalog::verify(std::optional<std::string_view> reference, const VerifyOptions& options) const {
   std::optional<Image> only;
+  if (!reference && !account_.is_operator)
+    throw refused("the whole store is for its operator to verify", "name an image: kiln image verify IMAGE");
   if (reference) only = show(*reference, Action::verify).image;
-  return verify_store(*store_, only, options);
+  VerifyReport report = verify_store(*store_, only, options);
+  // A chunk may be shared with images that this account must not hear of.
+  std::set<std::string> seen;
+  for (const ImageEntry& entry : list()) seen.insert(entry.reference());
+  for (DamagedChunk& chunk : report.damaged)
+    std::erase_if(chunk.images, [&](const std::string& image) { return !seen.contains(image); });
+  return report;
 }
 
 StoreStatistics LocalCatalog::statistics() const {

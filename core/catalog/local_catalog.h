@@ -102,7 +102,7 @@ class LocalCatalog final : public Catalog {
   /// when it is in use, shared or protected.
   Removal remove(std::string_view reference, const InUse& in_use = {});
 
-  /// Reads again every chunk of one image, or of the whole store, on all cores.
+  /// Reads again every chunk of one image, or, for the operator, of the whole store, on all cores.
   VerifyReport verify(std::optional<std::string_view> reference = {}, const VerifyOptions& = {}) const;
   StoreStatistics statistics() const;
 

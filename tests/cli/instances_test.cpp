@@ -80,6 +80,36 @@ TEST_F(Machines, OneBaseServesAllLaunchesOfAContent) {
   EXPECT_TRUE(files_below(kiln.home() / "bases", {".lock"}).empty());
 }
 
+TEST_F(Machines, ALaunchTellsWhatTheImageIs) {
+  ASSERT_EQ(kiln({"import", "disk.raw", "--name", "web", "--version", "1", "--as", "alice"}).status, 0);
+  ASSERT_EQ(kiln({"share", "add", "web", "--with", "bob", "--as", "alice"}).status, 0);
+  ASSERT_EQ(kiln({"share", "accept", "alice/web", "--as", "bob"}).status, 0);
+  ASSERT_EQ(kiln({"import", "disk.raw", "--name", "web", "--version", "2", "--as", "alice"}).status, 0);
+  ASSERT_EQ(kiln({"image", "deprecate", "web:1", "--replacement", "web:2", "--as", "alice"}).status, 0);
+  const std::vector<std::string> words{"launch", "web:1", "--name", "one",     "--memory",
+                                       "256M",   "--as",  "bob",    "--accel", "tcg"};
+  const Answer text = kiln(words);
+  EXPECT_EQ(text.status, 0) << text.err;
+  EXPECT_THAT(text.err, testing::MatchesRegex("warning: image web:1 is deprecated since .*: use web:2 instead\n"));
+  EXPECT_THAT(text.out, testing::StartsWith("alice/web:1, made by alice from disk.raw"));
+
+  // The owner can neither take it away from bob's instance, nor remove the base that it stands on.
+  ASSERT_EQ(kiln({"share", "cancel", "web:1", "--with", "bob", "--as", "alice"}).status, 0);
+  EXPECT_THAT(kiln({"image", "rm", "web:1", "--as", "alice"}).err, HasSubstr("image web:1 is in use by one"));
+  const auto bases = files_below(kiln.home() / "bases", {".lock"});
+  ASSERT_EQ(kiln({"image", "rm", "web:2", "--as", "alice"}).status, 0);
+  EXPECT_EQ(files_below(kiln.home() / "bases", {".lock"}), bases);
+  EXPECT_EQ(ask({"ps"})["instances"][0]["state"], "running");
+  ask({"rm", "one", "--force"});
+
+  ASSERT_EQ(kiln({"image", "rm", "web:1", "--as", "alice"}).status, 0);
+  EXPECT_TRUE(files_below(kiln.home() / "bases", {".lock"}).empty());
+  ASSERT_EQ(kiln({"image", "restore", "web:1", "--as", "alice"}).status, 0);
+  const json again = ask({"launch", "alice/web:1", "--name", "one", "--memory", "256M", "--accel", "tcg"});
+  EXPECT_EQ(again["image_owner"], "alice");
+  EXPECT_EQ(again["warnings"].size(), 1U);
+}
+
 TEST_F(Machines, AnInterruptedApplianceIsGone) {
   kiln.write("web.toml", "[[stage]]\nuse = \"import\"\nfile = \"disk.raw\"\n\n[[stage]]\nuse = \"sysprep\"\n");
   const auto running = kiln.start({"build", "web.toml", "--accel", "tcg"});

@@ -1,4 +1,6 @@
 // Accounts of one catalog: what each sees, what is shared, and what stays hidden.
+#include <fstream>
+
 #include "cli/accounts.h"
 
 namespace kiln::test {
@@ -131,6 +133,25 @@ TEST_F(Accounts, OnlyTheOperatorMakesAnImagePublic) {
   EXPECT_THAT(refuse("bob", {"image", "rm", "web"}, 3), HasSubstr("belongs to alice"));
   EXPECT_EQ(ask("", {"image", "public", "alice/web", "--off"})["public"], false);
   EXPECT_THAT(images("bob"), IsEmpty());
+}
+
+TEST_F(Accounts, DamageIsToldWithoutNamingWhatIsHidden) {
+  ask("bob", {"import", "disk.raw", "--name", "mine", "--version", "1"});  // the same content
+  const auto packs = files_below(kiln.home() / "catalog/packs");
+  ASSERT_EQ(packs.size(), 1U);
+  const auto pack = kiln.home() / "catalog/packs" / packs[0];
+  std::filesystem::permissions(pack, std::filesystem::perms::owner_write, std::filesystem::perm_options::add);
+  {
+    std::fstream file(pack, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(static_cast<std::streamoff>(std::filesystem::file_size(pack) / 2));
+    file.write("damage", 6);
+  }
+  const json bobs = ask("bob", {"image", "verify", "mine"}, 1)["damaged"];
+  ASSERT_GE(bobs.size(), 1U);
+  EXPECT_EQ(bobs[0]["images"], json({"mine:1"}));
+  EXPECT_EQ(ask("", {"image", "verify"}, 1)["damaged"][0]["images"].size(), 2U);
+  EXPECT_EQ(refuse("bob", {"image", "verify"}, 3),
+            "error: the whole store is for its operator to verify\nhelp: name an image: kiln image verify IMAGE\n");
 }
 
 TEST_F(Accounts, TheOperatorSeesAll) {
