@@ -150,9 +150,9 @@ void insert_image(soci::session& sql, const NewImage& add, const Image& image) {
   const std::string content = to_hex(image.content);
   const auto stored = static_cast<long long>(image.stored_bytes);
   sql << "INSERT INTO images (id, sequence, region, owner, name, version, visibility, state, created, description,"
-         " error, stored_bytes, reserved_bytes, protected, deprecated_at, obsolete_at, replacement, revoked_at, reason,"
+         " error, stored_bytes, protected, deprecated_at, obsolete_at, replacement, revoked_at, reason,"
          " trashed_at, purge_at, facts)"
-         " SELECT :i, COALESCE(MAX(sequence), 0) + 1, :r, :o, :n, :v, 'private', 'available', :t, '', '', :s, 0, 0, '',"
+         " SELECT :i, COALESCE(MAX(sequence), 0) + 1, :r, :o, :n, :v, 'private', 'available', :t, '', '', :s, 0, '',"
          " '', '', '', '', '', '', :f FROM images",
       use(image.id), use(add.region), use(add.owner), use(image.name), use(image.version), use(image.created),
       use(stored), use(facts);

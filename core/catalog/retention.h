@@ -17,8 +17,8 @@ struct Verdict {
   std::string why;
 };
 
-/// Keeps the newest `keep` versions of a name, and every one that is used, shared, protected, in a channel, or the parent
-/// of an image that is still there.
+/// Keeps the newest `keep` versions of a name, and every one that is used, shared, protected, in a channel, or the
+/// parent of an image that is still there.
 class Retention {
  public:
   /// What still uses an image, for example its instances.

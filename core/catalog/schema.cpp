@@ -41,14 +41,14 @@ constexpr std::array accounts{
     "CREATE TABLE images_2 (id VARCHAR(36) PRIMARY KEY, sequence BIGINT NOT NULL UNIQUE, region VARCHAR(64) NOT NULL,"
     " owner VARCHAR(128) NOT NULL, name VARCHAR(128) NOT NULL, version VARCHAR(128) NOT NULL,"
     " visibility VARCHAR(16) NOT NULL, state VARCHAR(16) NOT NULL, created VARCHAR(32) NOT NULL,"
-    " description TEXT NOT NULL, error TEXT NOT NULL, stored_bytes BIGINT NOT NULL, reserved_bytes BIGINT NOT NULL,"
+    " description TEXT NOT NULL, error TEXT NOT NULL, stored_bytes BIGINT NOT NULL,"
     " protected INTEGER NOT NULL, deprecated_at VARCHAR(32) NOT NULL, obsolete_at VARCHAR(32) NOT NULL,"
     " replacement VARCHAR(400) NOT NULL, revoked_at VARCHAR(32) NOT NULL, reason TEXT NOT NULL,"
     " trashed_at VARCHAR(32) NOT NULL, purge_at VARCHAR(32) NOT NULL, facts TEXT NOT NULL,"
     " UNIQUE (region, owner, name, version))",
     "INSERT INTO images_2 SELECT id, sequence, 'local', 'local', name, version, 'private', 'available', created, '', "
     "'',"
-    " stored_bytes, 0, 0, '', '', '', '', '', '', '', facts FROM images",
+    " stored_bytes, 0, '', '', '', '', '', '', '', facts FROM images",
     "CREATE TABLE image_disks_2 (image VARCHAR(36) NOT NULL REFERENCES images_2(id) ON DELETE CASCADE,"
     " position INTEGER NOT NULL, content VARCHAR(64) NOT NULL REFERENCES disks(content),"
     " PRIMARY KEY (image, position))",
@@ -80,17 +80,7 @@ constexpr std::array accounts{
     "CREATE TABLE shares (image VARCHAR(36) NOT NULL REFERENCES images(id) ON DELETE CASCADE,"
     " member VARCHAR(128) NOT NULL, state VARCHAR(16) NOT NULL, may_copy INTEGER NOT NULL,"
     " created VARCHAR(32) NOT NULL, PRIMARY KEY (image, member))",
-    "CREATE INDEX shares_by_member ON shares (member)",
-    // Hourly samples, in bytes: alone: of chunks that nobody else stores; common: the owner's part of the others.
-    "CREATE TABLE usage_samples (hour VARCHAR(32) NOT NULL, region VARCHAR(64) NOT NULL, owner VARCHAR(128) NOT NULL,"
-    " images BIGINT NOT NULL, logical BIGINT NOT NULL, alone BIGINT NOT NULL, common BIGINT NOT NULL,"
-    " PRIMARY KEY (hour, region, owner))",
-    // A negative limit is none.
-    "CREATE TABLE quotas (region VARCHAR(64) NOT NULL, owner VARCHAR(128) NOT NULL, images BIGINT NOT NULL,"
-    " bytes BIGINT NOT NULL, PRIMARY KEY (region, owner))",
-    // Who publishes or copies: until it expires, no pack that was there when it began goes away.
-    "CREATE TABLE leases (id VARCHAR(36) PRIMARY KEY, region VARCHAR(64) NOT NULL, holder VARCHAR(255) NOT NULL,"
-    " began VARCHAR(32) NOT NULL, expires VARCHAR(32) NOT NULL)"};
+    "CREATE INDEX shares_by_member ON shares (member)"};
 
 const std::array<std::span<const char* const>, 2> migrations{first_tables, accounts};
 

@@ -82,13 +82,6 @@ std::vector<DiskRecord> StoreRecords::disks() const {
   });
 }
 
-std::vector<PackRecord> StoreRecords::unused() const {
-  return db_.read([&](soci::session& sql) {
-    return select_packs(sql, std::string("WHERE id NOT IN (SELECT p.pack FROM disk_packs p JOIN image_disks x"
-                                         " ON x.content = p.content)"));
-  });
-}
-
 std::vector<PackRecord> StoreRecords::forget_unused() {
   return db_.write([&](soci::session& sql) {
     sql << std::string("DELETE FROM disks WHERE ") + disk_is_unused;

@@ -32,8 +32,6 @@ class StoreRecords {
   std::vector<std::string> packs_of(const Digest& content) const;
   std::vector<DiskRecord> disks() const;
 
-  /// What forget_unused() would forget, without doing it.
-  std::vector<PackRecord> unused() const;
   /// Forgets disks that no image has and packs that no disk has. Only under the exclusive lock of the store.
   std::vector<PackRecord> forget_unused();
 
