@@ -93,7 +93,7 @@ Removal LocalCatalog::remove(std::string_view reference, const InUse& in_use) {
 VerifyReport LocalCatalog::verify(std::optional<std::string_view> reference, const VerifyOptions& options) const {
   std::optional<Image> only;
   if (!reference && !account_.is_operator)
-    throw refused("the whole store is for its operator to verify", "name an image: kiln image verify IMAGE");
+    throw refused("only the catalog's operator may verify the whole store", "name an image: kiln image verify IMAGE");
   if (reference) only = show(*reference, Action::verify).image;
   VerifyReport report = verify_store(*store_, only, options);
   // A chunk may be shared with images that this account must not hear of.

@@ -123,7 +123,7 @@ TEST_F(Accounts, AnOfferDoesNotChangeWhatANameMeans) {
   EXPECT_EQ(ask("bob", {"image", "show", "web"})["owner"], "alice");
   tell("bob", {"share", "accept", "carol/web"});
   EXPECT_EQ(refuse("bob", {"image", "show", "web"}, 2),
-            "error: \"web\" was shared with you by alice and by carol\nhelp: say whose: alice/web\n");
+            "error: image \"web\" may be that of alice or that of carol\nhelp: say whose: alice/web\n");
 }
 
 TEST_F(Accounts, OnlyTheOperatorMakesAnImagePublic) {
@@ -150,8 +150,9 @@ TEST_F(Accounts, DamageIsToldWithoutNamingWhatIsHidden) {
   ASSERT_GE(bobs.size(), 1U);
   EXPECT_EQ(bobs[0]["images"], json({"mine:1"}));
   EXPECT_EQ(ask("", {"image", "verify"}, 1)["damaged"][0]["images"].size(), 2U);
-  EXPECT_EQ(refuse("bob", {"image", "verify"}, 3),
-            "error: the whole store is for its operator to verify\nhelp: name an image: kiln image verify IMAGE\n");
+  EXPECT_EQ(
+      refuse("bob", {"image", "verify"}, 3),
+      "error: only the catalog's operator may verify the whole store\nhelp: name an image: kiln image verify IMAGE\n");
 }
 
 TEST_F(Accounts, TheOperatorSeesAll) {
