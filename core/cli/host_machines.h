@@ -57,9 +57,10 @@ class HostMachines final : public Machines {
   Removal remove_image(const std::string& reference);
   /// The same, into the trash until `purge_at`.
   ImageEntry trash_image(const std::string& reference, const Moment& purge_at);
+  /// The names of the instances that run from an image.
+  std::vector<std::string> users_of(const Image&) const;
 
  private:
-  std::vector<std::string> users_of(const Image&) const;
   /// Removes the base of a content that nobody needs at the moment, whoever may own what has it. Returns its bytes.
   std::uint64_t forget_base(const Digest& content) const;
 

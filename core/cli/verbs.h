@@ -45,6 +45,7 @@ int run_image_verify(Call&);
 int run_image_export(Call&);
 int run_image_rm(Call&);
 int run_image_restore(Call&);
+int run_image_prune(Call&);
 int run_image_promote(Call&);
 int run_image_rollback(Call&);
 int run_image_channel(Call&);

@@ -5,6 +5,7 @@ namespace kiln::test {
 namespace {
 
 using nlohmann::json;
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -39,6 +40,17 @@ TEST_F(ImageLife, ChannelsMoveAndGoBack) {
   EXPECT_THAT(tell("alice", {"image", "channel", "web", "stable"}), StartsWith("VERSION  MOVED"));
   EXPECT_EQ(refuse("alice", {"image", "channel", "web", "testing"}, 2),
             "error: image \"web\" has no channel \"testing\"\nhelp: kiln image promote web:VERSION testing\n");
+}
+
+TEST_F(ImageLife, OldVersionsArePruned) {
+  publish("alice", "web", "3", 3);
+  tell("alice", {"image", "promote", "web:1", "stable"});
+  EXPECT_THAT(tell("alice", {"image", "prune", "web", "--keep", "1", "--dry-run"}),
+              AllOf(HasSubstr("2        would go"), HasSubstr("1        stays     channel stable points at it")));
+  EXPECT_THAT(images("alice"), ElementsAre("alice/web:3", "alice/web:2", "alice/web:1"));
+  EXPECT_EQ(ask("alice", {"image", "prune", "web", "--keep", "1"})["trashed"], json({"web:2"}));
+  EXPECT_THAT(images("alice"), ElementsAre("alice/web:3", "alice/web:1"));
+  EXPECT_THAT(refuse("bob", {"image", "prune", "web"}, 2), HasSubstr("there is no image \"web\" of yours"));
 }
 
 TEST_F(ImageLife, TagsAndPropertiesFindImagesAgain) {

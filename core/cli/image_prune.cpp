@@ -1,0 +1,45 @@
+// kiln image prune: puts old versions of an image into the trash, by a rule that says why each stays or goes.
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "catalog/retention.h"
+#include "cli/image_answers.h"
+#include "cli/services.h"
+#include "cli/verbs.h"
+
+namespace kiln::cli {
+namespace {
+
+void print(Output& out, const std::vector<Verdict>& verdicts, bool dry_run) {
+  TextTable table{{"VERSION", "", "WHY"}};
+  for (const Verdict& v : verdicts)
+    table.rows.push_back({v.entry.image.version, !v.goes ? "stays" : dry_run ? "would go" : "goes", v.why});
+  out.table(table);
+}
+
+}  // namespace
+
+int run_image_prune(Call& call) {
+  const auto keep = static_cast<std::size_t>(call.args.integer("keep", 3, 0, 1'000'000));
+  const bool dry_run = call.args.has("dry-run");
+  const Retention retention(call.services.catalog().view(), [&call](const ImageEntry& entry) {
+    return call.services.machines().users_of(entry.image);
+  });
+  const std::vector<Verdict> verdicts = retention.judge(call.args.text("NAME"), keep);
+  std::vector<ImageEntry> gone;
+  if (!dry_run) gone = retention.carry_out(verdicts, parse_moment("+7d"));
+  if (call.out.json()) {
+    Json all = Json::array();
+    for (const Verdict& v : verdicts) all.push_back({{"image", v.entry.reference()}, {"goes", v.goes}, {"why", v.why}});
+    Json trashed = Json::array();
+    for (const ImageEntry& entry : gone) trashed.push_back(entry.reference());
+    call.out.object({{"versions", all}, {"trashed", trashed}, {"dry_run", dry_run}});
+    return 0;
+  }
+  print(call.out, verdicts, dry_run);
+  if (!dry_run)
+    call.out.line(fmt::format("{} put into the trash for 7 days; kiln image restore brings one back", gone.size()));
+  return 0;
+}
+
+}  // namespace kiln::cli
