@@ -52,8 +52,10 @@ std::vector<Verdict> Retention::judge(std::string_view name, std::size_t keep) c
 std::vector<ImageEntry> Retention::carry_out(const std::vector<Verdict>& verdicts, const Moment& purge_at) const {
   std::vector<ImageEntry> gone;
   for (const Verdict& verdict : verdicts) {
-    if (!verdict.goes || !reason_to_stay(verdict.entry, view_.images()).empty()) continue;
-    gone.push_back(Life(view_).trash(verdict.entry.image.id, users_(verdict.entry), purge_at));
+    if (!verdict.goes) continue;
+    const auto now = view_.find_id(verdict.entry.image.id);
+    if (!now || !lives(*now) || !reason_to_stay(*now, view_.images()).empty()) continue;
+    gone.push_back(Life(view_).trash(now->image.id, users_(*now), purge_at));
   }
   return gone;
 }

@@ -31,11 +31,11 @@ function(kiln_add_module name)
   target_link_libraries(kiln_${name} PUBLIC kiln::sdk ${ARG_PUBLIC} PRIVATE kiln_warnings ${ARG_PRIVATE})
 endfunction()
 
-# kiln_add_test(disk SOURCES pump_test.cpp … [LINK kiln::disk …] [GUEST])
+# kiln_add_test(disk SOURCES pump_test.cpp … [LINK kiln::disk …] [GUEST] [WHOLE])
 # One test program of a folder; every TEST in it is a test of ctest. GUEST: it starts a machine or an appliance, so
-# `tests/run quick` leaves it out. A name is made of the folder and the kind: disk, disk_guest.
+# `tests/run quick` leaves it out. WHOLE: the program is one test, because its tests share a server. A name is made of the folder and the kind: disk, disk_guest.
 function(kiln_add_test name)
-  cmake_parse_arguments(ARG "GUEST" "TIMEOUT" "SOURCES;LINK" ${ARGN})
+  cmake_parse_arguments(ARG "GUEST;WHOLE" "TIMEOUT" "SOURCES;LINK" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 300)
   endif()
@@ -50,6 +50,11 @@ function(kiln_add_test name)
   set(label quick)
   if(ARG_GUEST)
     set(label guest)
+  endif()
+  if(ARG_WHOLE)
+    add_test(NAME ${name} COMMAND ${target})
+    set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT ${ARG_TIMEOUT})
+    return()
   endif()
   gtest_discover_tests(${target} TEST_PREFIX "${name}." DISCOVERY_MODE PRE_TEST
                        PROPERTIES LABELS ${label} TIMEOUT ${ARG_TIMEOUT})

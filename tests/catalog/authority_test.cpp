@@ -271,7 +271,7 @@ TEST_F(AuthorityMatrix, WhatMayNotBeSeenDoesNotExist) {
         SCOPED_TRACE(std::string(role) + " " + name);
         seen += visible ? 1 : 0;
         EXPECT_EQ(std::ranges::count(listed, "owner/" + name + ":1"), visible ? 1 : 0);
-        EXPECT_EQ(catalog.find(name + ":1").has_value(), visible);
+        EXPECT_EQ(catalog.view().find(name + ":1").has_value(), visible);
         const std::string id = accounts.as("operator").show("owner/" + name + ":1").image.id;
         EXPECT_EQ(catalog.view().find_id(id).has_value(), visible);
         // A slip of the pen is answered with what there is, and with nothing else.

@@ -85,7 +85,7 @@ TEST_P(DatabaseTest, ProcessesThatPublishAtTheSameTimeGetAVersionEach) {
       return test::run({KILN_CATALOG_PUBLISHER, folder / "c", "web", "", std::to_string(i % 2), "1", "0", database});
     }));
   for (auto& outcome : running) EXPECT_EQ(outcome.get().status, 0);
-  const LocalCatalog catalog(folder / "c", {"local", false}, database);
+  const LocalCatalog catalog(folder / "c", {"local", true}, database);
   std::set<std::string> versions;
   for (const ImageEntry& entry : catalog.list()) versions.insert(entry.image.version);
   EXPECT_EQ(versions.size(), 4u);
