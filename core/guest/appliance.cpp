@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <fstream>
+#include <thread>
 
 #include <nlohmann/json.hpp>
 
@@ -22,6 +23,20 @@ namespace {
 constexpr std::size_t console_kept = 16 * 1024;
 constexpr std::uint64_t transfer_worth_showing = 16u << 20;
 
+/// Whether the process hears SIGTERM. QEMU does when its disks are open.
+bool catches_sigterm(const std::filesystem::path& process) {
+  std::ifstream file(process / "status");
+  for (std::string line; std::getline(file, line);)
+    if (line.starts_with("SigCgt:")) return (std::stoull(line.substr(7), nullptr, 16) >> (SIGTERM - 1) & 1) != 0;
+  return true;  // it has ended
+}
+
+/// Until QEMU has opened its disks it has a temporary file that nobody else would remove.
+void wait_until_open(const std::filesystem::path& process) {
+  using namespace std::chrono_literals;
+  for (auto waited = 0ms; waited < 3s && !catches_sigterm(process); waited += 10ms) std::this_thread::sleep_for(10ms);
+}
+
 /// Kills the process whose command line holds `argument`. libguestfs tells a machine's process only once it is up, and
 /// nobody who wants to stop waits for that.
 void kill_by_argument(const std::string& argument) noexcept try {
@@ -31,7 +46,9 @@ void kill_by_argument(const std::string& argument) noexcept try {
     std::ifstream file(entry.path() / "cmdline", std::ios::binary);
     std::string words(64 * 1024, '\0');
     file.read(words.data(), static_cast<std::streamsize>(words.size()));
-    if (words.find(argument) != std::string::npos) ::kill(std::stoi(name), SIGKILL);
+    if (words.find(argument) == std::string::npos) continue;
+    wait_until_open(entry.path());
+    ::kill(std::stoi(name), SIGKILL);
   }
 } catch (const std::exception&) {
   // A process that ended while we looked. The start goes on and is cancelled at its end.
