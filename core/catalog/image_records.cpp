@@ -161,6 +161,19 @@ void insert_image(soci::session& sql, const NewImage& add, const Image& image) {
     sql << "INSERT INTO image_parents (image, parent) VALUES (:i, :p)", use(image.id), use(parent);
 }
 
+/// What a copy keeps of its original.
+void take_over(soci::session& sql, const ImageEntry& original, const std::string& id) {
+  const Lifecycle& life = original.life;
+  sql << "UPDATE images SET description = :d, deprecated_at = :e, obsolete_at = :o, replacement = :p, revoked_at = :v,"
+         " reason = :r WHERE id = :i",
+      use(original.description), use(life.deprecated_at), use(life.obsolete_at), use(life.replacement),
+      use(life.revoked_at), use(life.reason), use(id);
+  for (const std::string& tag : original.tags)
+    sql << "INSERT INTO image_tags (image, tag) VALUES (:i, :t)", use(id), use(tag);
+  for (const auto& [name, value] : original.properties)
+    sql << "INSERT INTO image_properties (image, name, value) VALUES (:i, :n, :v)", use(id), use(name), use(value);
+}
+
 void point_channel(soci::session& sql, const std::string& region, const std::string& owner, const std::string& name,
                    const std::string& channel, const std::string& image, const std::string& version,
                    const std::string& actor) {
@@ -215,6 +228,7 @@ Image ImageRecords::add(const NewImage& add) {
     else
       insert_disk(sql, add.disk, add.pack, add.packs, image.created);
     insert_image(sql, add, image);
+    if (add.original) take_over(sql, *add.original, image.id);
     if (!add.channel.empty())
       point_channel(sql, add.region, add.owner, image.name, add.channel, image.id, image.version, add.owner);
     return image;

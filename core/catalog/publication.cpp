@@ -174,7 +174,7 @@ void Publication::move_into_place(bool with_pack) {
 
 void Publication::finish() {
   manifest_->finish();
-  image_.id = random_id();
+  image_.id = original_ ? original_->image.id : random_id();
   image_.name = draft_.name;
   image_.version = draft_.version;
   image_.content = manifest_->content();
@@ -187,8 +187,12 @@ void Publication::finish() {
                .parents = {},
                .disk = {image_.content, image_.virtual_size, all_chunks_},
                .pack = {},
-               .packs = {}};
-  if (const auto parent = draft_.facts.find("parent"); parent != draft_.facts.end()) add.parents = {parent->second};
+               .packs = {},
+               .original = original_};
+  if (original_)
+    add.parents = original_->parents;
+  else if (const auto parent = draft_.facts.find("parent"); parent != draft_.facts.end())
+    add.parents = {parent->second};
   std::error_code ignored;
   // Somebody may have published the same content meanwhile; then nothing of ours is needed.
   if (store_->records.has_disk(image_.content)) {

@@ -34,6 +34,9 @@ class Publication final : public ImageSink {
   void store(Encoded&) override;
   void finish() override;
 
+  /// Before finish(): the image is a copy of this one, and keeps its id, parents, labels and dates.
+  void take_over(ImageEntry original) { original_ = std::move(original); }
+
   void set_facts(Facts facts) override { draft_.facts = std::move(facts); }
   const Image& image() const override { return image_; }
   std::uint64_t new_chunks() const override { return entries_.size(); }
@@ -50,6 +53,7 @@ class Publication final : public ImageSink {
   std::shared_ptr<Store> store_;
   ImageDraft draft_;
   std::string owner_;
+  std::optional<ImageEntry> original_;
   Image image_;
   FileLock lock_;
   std::string id_;              // of the pack

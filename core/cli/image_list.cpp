@@ -9,6 +9,7 @@
 #include "catalog/labels.h"
 #include "catalog/sharing.h"
 #include "cli/image_answers.h"
+#include "cli/regions.h"
 #include "cli/services.h"
 #include "cli/verbs.h"
 
@@ -58,23 +59,11 @@ void drop_pending(std::vector<ImageEntry>& entries, const CatalogView& view) {
   });
 }
 
-}  // namespace
-
-int run_image_list(Call& call) {
-  const ImageFilter filter = filter_of(call.args);
-  const CatalogView view = call.services.catalog().view();
-  std::vector<ImageEntry> entries = Labels(view).find(filter);
-  drop_pending(entries, view);
+int answer(Call& call, const std::vector<ImageEntry>& entries) {
   if (call.out.json()) {
     Json images = Json::array();
     for (const ImageEntry& entry : entries) images.push_back(image_json(entry));
     call.out.object({{"images", images}});
-    return 0;
-  }
-  if (entries.empty()) {
-    const bool filtered = view.images().size() > 0;
-    call.out.line(filtered ? "no images that match; see all with: kiln image list, and kiln image list --trash"
-                           : "no images; make one with: kiln build FILE, or kiln import FILE --name NAME");
     return 0;
   }
   TextTable table{{"NAME", "VERSION", "CHANNELS", "STATE", "OWNER", ">SIZE", ">STORED", ">AGE"}};
@@ -84,6 +73,35 @@ int run_image_list(Call& call) {
                           format_bytes(entry.image.stored_bytes), age_of(entry.image.created)});
   call.out.table(table);
   return 0;
+}
+
+int list_region(Call& call, const ImageFilter& filter) {
+  const auto region = open_region(call.services, call.args.text("region"));
+  std::vector<ImageEntry> entries = region->images();
+  std::erase_if(entries, [&](const ImageEntry& entry) { return !filter.matches(entry); });
+  if (entries.empty() && !call.out.json()) {
+    call.out.line(fmt::format("no images in region {}; bring one there with: kiln image copy IMAGE --to {}",
+                              region->name(), region->name()));
+    return 0;
+  }
+  return answer(call, entries);
+}
+
+}  // namespace
+
+int run_image_list(Call& call) {
+  const ImageFilter filter = filter_of(call.args);
+  if (call.args.has("region")) return list_region(call, filter);
+  const CatalogView view = call.services.catalog().view();
+  std::vector<ImageEntry> entries = Labels(view).find(filter);
+  drop_pending(entries, view);
+  if (entries.empty() && !call.out.json()) {
+    const bool filtered = view.images().size() > 0;
+    call.out.line(filtered ? "no images that match; see all with: kiln image list, and kiln image list --trash"
+                           : "no images; make one with: kiln build FILE, or kiln import FILE --name NAME");
+    return 0;
+  }
+  return answer(call, entries);
 }
 
 }  // namespace kiln::cli

@@ -7,7 +7,6 @@
 
 #include "catalog/database.h"
 #include "catalog/names.h"
-#include "engine/config.h"
 
 namespace kiln::cli {
 namespace {
@@ -52,6 +51,7 @@ struct Services::State {
   std::optional<std::string> as;
   std::stop_token stop;
   std::optional<Accelerator> accelerator;
+  std::optional<engine::Config> config;
   std::unique_ptr<engine::Registry> registry;
   std::unique_ptr<LocalCatalog> catalog;
   std::unique_ptr<HostMachines> machines;
@@ -75,12 +75,16 @@ const engine::Registry& Services::registry() {
   return *state_->registry;
 }
 
+const engine::Config& Services::config() {
+  if (!state_->config) state_->config = engine::read_config(home_.config());
+  return *state_->config;
+}
+
 LocalCatalog& Services::catalog() {
   if (!state_->catalog) {
-    const engine::Config config = engine::read_config(home_.config());
-    const Account account = account_of(config, state_->as, home_.config());
+    const Account account = account_of(config(), state_->as, home_.config());
     home_.create();
-    state_->catalog = std::make_unique<LocalCatalog>(home_.catalog(), account, config.catalog);
+    state_->catalog = std::make_unique<LocalCatalog>(home_.catalog(), account, config().catalog);
   }
   return *state_->catalog;
 }

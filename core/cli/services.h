@@ -12,6 +12,7 @@
 #include "cli/args.h"
 #include "cli/home.h"
 #include "cli/host_machines.h"
+#include "engine/config.h"
 #include "engine/registry.h"
 #include "engine/runner.h"
 #include "machine/accelerator.h"
@@ -28,6 +29,8 @@ class Services {
   ~Services();
 
   const Home& home() const { return home_; }
+  /// config.toml of the home. Throws invalid() for what is wrong there.
+  const engine::Config& config();
   const engine::Registry& registry();
   /// As the account of config.toml, or that of --as. Throws invalid() for what is wrong there.
   LocalCatalog& catalog();

@@ -11,6 +11,8 @@ const Arg image{"IMAGE", Given::positional, "",
 const Arg image_name{"NAME", Given::positional, "", "An image's name, after OWNER/ when needed"};
 const Arg channel{"CHANNEL", Given::positional, "", "Such as stable"};
 const Arg with{"--with", Given::values, "ACCOUNT", "Whom; may be given several times (required)"};
+const Arg to_regions{"--to", Given::values, "REGION", "Where to; may be given several times (required)"};
+const Arg from_region{"--from", Given::value, "REGION", "Where from; this home's own catalog, local, when not given"};
 const Arg instance{"NAME", Given::positional, "", "An instance, as kiln ps shows it"};
 
 }  // namespace
@@ -66,7 +68,8 @@ const std::vector<Verb>& verbs() {
         {"--smaller", Given::value, "SIZE", "Only disks of this size or less"},
         {"--newer", Given::value, "DATE", "Only those made since, such as 2026-12-31"},
         {"--older", Given::value, "DATE", "Only those made until then"},
-        {"--trash", Given::flag, "", "What is in the trash, instead"}},
+        {"--trash", Given::flag, "", "What is in the trash, instead"},
+        {"--region", Given::value, "REGION", "Those of this region, instead"}},
        run_image_list},
       {"image show", "Shows all that is known of an image", {image}, run_image_show},
       {"image verify",
@@ -128,6 +131,16 @@ const std::vector<Verb>& verbs() {
         {"--keep", Given::value, "N", "How many of the newest stay in any case, 3"},
         {"--dry-run", Given::flag, "", "Only says what would go"}},
        run_image_prune},
+      {"image copy",
+       "Copies an image to other regions; only what they lack is moved",
+       {image, to_regions, from_region},
+       run_image_copy},
+      {"image sync",
+       "Copies what a channel points at, and points the channel of the other regions at it",
+       {{"NAME:CHANNEL", Given::positional, "", "Such as web:stable, after OWNER/ when needed"},
+        to_regions,
+        from_region},
+       run_image_sync},
       {"share add",
        "Offers an image to other accounts, which may then launch it and build from it",
        {image, with, {"--copy", Given::flag, "", "They may also copy it into their own images"}},
@@ -139,6 +152,7 @@ const std::vector<Verb>& verbs() {
        run_share_list},
       {"share accept", "Accepts an image that was offered to you", {image}, run_share_accept},
       {"share reject", "Rejects an image that was offered to you", {image}, run_share_reject},
+      {"region list", "Lists the regions that images can be copied to and from", {}, run_region_list},
       {"launch",
        "Starts a machine from an image",
        {image,
@@ -184,6 +198,7 @@ const std::vector<Verb>& verbs() {
 std::string_view group_help(std::string_view group) {
   if (group == "image") return "The images that were published";
   if (group == "share") return "Images for other accounts, and theirs for you";
+  if (group == "region") return "Where else images are kept";
   if (group == "plugin") return "The stages and formats that are installed";
   return "The results of stages that are kept";
 }

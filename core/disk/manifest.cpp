@@ -73,6 +73,10 @@ Manifest Manifest::open(const std::filesystem::path& path) {
   return manifest;
 }
 
+std::span<const std::byte> Manifest::bytes() const noexcept {
+  return mapping_->bytes();
+}
+
 Digest Manifest::at(std::uint64_t index) const noexcept {
   const auto found = std::ranges::lower_bound(entries_, index, {}, &Entry::index);
   return found != entries_.end() && found->index == index ? found->digest : Digest{};

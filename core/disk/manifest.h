@@ -39,6 +39,8 @@ class Manifest {
   const Digest& content() const noexcept { return content_; }
   /// Ascending by index.
   std::span<const Entry> entries() const noexcept { return entries_; }
+  /// The file as it is, to hand it on.
+  std::span<const std::byte> bytes() const noexcept;
   /// The digest of a chunk; the zero digest when it is all zeros.
   Digest at(std::uint64_t index) const noexcept;
 

@@ -3,13 +3,25 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 namespace kiln::engine {
 
+/// A [region.NAME]: a folder or a bucket, where images are copied to and from. As written; empty where nothing is.
+struct RegionConfig {
+  std::string name = {};
+  std::string folder = {};           ///< of another catalog; an absolute path
+  std::string bucket = {};           ///< "https://host/bucket"
+  std::string region = {};           ///< what the object store calls its region
+  std::string access_key = {};       ///< empty: $AWS_ACCESS_KEY_ID
+  std::string secret_key_file = {};  ///< an absolute path; empty: $AWS_SECRET_ACCESS_KEY
+};
+
 /// As written; empty where nothing is.
 struct Config {
-  std::string account;  ///< as whom the catalog is used
-  std::string catalog;  ///< where its records are: "postgresql://user@host/name"
+  std::string account;                     ///< as whom the catalog is used
+  std::string catalog;                     ///< where its records are: "postgresql://user@host/name"
+  std::vector<RegionConfig> regions = {};  ///< by name
 };
 
 /// A file that is not there is an empty one. Throws invalid() that names file, line and column of the first mistake,

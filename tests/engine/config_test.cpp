@@ -50,7 +50,7 @@ TEST_F(ConfigTest, ReadsWhatIsSettled) {
 TEST_F(ConfigTest, NamesThePlaceAndTheNearestSetting) {
   EXPECT_EQ(mistake("\nacount = \"me\"\n"), "FILE:2:1: unknown setting \"acount\" | did you mean \"account\"?");
   EXPECT_EQ(mistake("[colours]\nred = 1\n"),
-            "FILE:1:2: unknown setting \"colours\" | it may hold \"account\" and \"catalog\"");
+            "FILE:1:2: unknown setting \"colours\" | it may hold \"account\", \"catalog\" and [region.NAME]");
 }
 
 TEST_F(ConfigTest, RefusesOtherTypes) {
@@ -65,6 +65,32 @@ TEST_F(ConfigTest, TellsOfEveryMistake) {
             "FILE:1:11: \"catalog\" takes a string that is not empty | write catalog = \"…\", or leave it out"
             " | FILE:2:1: unknown setting \"acount\"");
   EXPECT_EQ(mistake("account = me\n").substr(0, 25), "FILE:1:11: not valid TOML");
+}
+
+TEST_F(ConfigTest, ReadsRegions) {
+  const Config config = read(
+      "[region.west]\nfolder = \"/srv/west\"\n[region.far]\nbucket = \"https://s3.example/kiln\"\nregion = \"eu\"\n"
+      "access_key = \"me\"\nsecret_key_file = \"/etc/kiln.key\"\n");
+  ASSERT_EQ(config.regions.size(), 2U);
+  EXPECT_EQ(config.regions[0].name, "far");
+  EXPECT_EQ(config.regions[0].bucket, "https://s3.example/kiln");
+  EXPECT_EQ(config.regions[0].region, "eu");
+  EXPECT_EQ(config.regions[0].access_key, "me");
+  EXPECT_EQ(config.regions[0].secret_key_file, "/etc/kiln.key");
+  EXPECT_EQ(config.regions[1].name, "west");
+  EXPECT_EQ(config.regions[1].folder, "/srv/west");
+}
+
+TEST_F(ConfigTest, NamesWhatIsWrongWithARegion) {
+  EXPECT_EQ(mistake("[region.west]\nfolde = \"/w\"\n"),
+            "FILE:2:1: unknown setting \"folde\" | did you mean \"folder\"?");
+  EXPECT_EQ(mistake("[region.west]\n"),
+            "FILE:1:9: region \"west\" needs either a folder or a bucket | "
+            "write folder = \"/path/of/a/catalog\", or bucket = \"https://host/bucket\"");
+  EXPECT_EQ(mistake("[region.west]\nfolder = \"w\"\n"),
+            "FILE:1:9: a path of region \"west\" is not absolute | begin it with \"/\": kiln is called from anywhere");
+  EXPECT_EQ(mistake("region = \"west\"\n"),
+            "FILE:1:10: a region is a table of its own | write [region.NAME] above its lines");
 }
 
 }  // namespace

@@ -1,0 +1,141 @@
+#include "catalog/region/copy.h"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <unordered_set>
+
+#include "catalog/names.h"
+#include "catalog/store.h"
+#include "disk/pump.h"
+
+namespace kiln {
+namespace {
+
+/// The source, but what the other side has is not read: a batch is asked for as a whole when one chunk of it is
+/// missing.
+class MissingOnly final : public BlockReader {
+ public:
+  MissingOnly(const BlockReader& source, const Manifest& manifest, const BlockSink& sink)
+      : source_(source), manifest_(manifest), sink_(sink) {}
+
+  std::uint64_t size() const override { return source_.size(); }
+  Extent extent_at(std::uint64_t offset) const override { return source_.extent_at(offset); }
+  void read(std::uint64_t offset, std::span<std::byte> into) const override {
+    while (!into.empty()) {
+      const auto part = into.first(std::min<std::size_t>(into.size(), chunk_size - offset % chunk_size));
+      if (sink_.knows(manifest_.at(offset / chunk_size)))
+        std::ranges::fill(part, std::byte{0});  // which the sink does not look at
+      else
+        source_.read(offset, part);
+      into = into.subspan(part.size());
+      offset += part.size();
+    }
+  }
+
+ private:
+  const BlockReader& source_;
+  const Manifest& manifest_;
+  const BlockSink& sink_;
+};
+
+ImageEntry copy_of(const ImageEntry& original, const Region& to) {
+  ImageEntry copy = original;
+  copy.region = to.name();
+  copy.channels.clear();
+  copy.is_public = copy.is_protected = false;
+  const Account& account = to.account();
+  if (account.is_operator || account.name == original.owner) return copy;
+  copy.owner = account.name;
+  copy.image.id = random_id();
+  return copy;
+}
+
+/// The image that is there under the copy's id, or its name and version.
+std::optional<ImageEntry> there(const Region& to, const ImageEntry& copy) {
+  for (ImageEntry& entry : to.images()) {
+    const bool named =
+        entry.owner == copy.owner && entry.image.name == copy.image.name && entry.image.version == copy.image.version;
+    if (entry.image.id != copy.image.id && !named) continue;
+    const ImageState state = entry.state();
+    const std::string what = "image " + entry.reference() + " of region \"" + to.name() + "\"";
+    if (state == ImageState::trashed || state == ImageState::failed || state == ImageState::creating)
+      throw refused(what + " is " + std::string(to_text(state)), "restore it there, or remove it there for good");
+    if (entry.image.content != copy.image.content)
+      throw invalid(what + " is another one: its content differs",
+                    "a published image never changes: publish this one under another version",
+                    {"here:  sha256:" + to_hex(copy.image.content), "there: sha256:" + to_hex(entry.image.content)});
+    return std::move(entry);
+  }
+  return std::nullopt;
+}
+
+std::uint64_t distinct_chunks(const Manifest& manifest) {
+  std::unordered_set<Digest> distinct;
+  for (const Manifest::Entry& entry : manifest.entries()) distinct.insert(entry.digest);
+  return distinct.size();
+}
+
+unsigned workers_between(const Region& from, const Region& to) {
+  return std::max(from.parallel(), to.parallel());
+}
+
+bool contains(const std::vector<std::string>& words, const std::string& word) {
+  return std::ranges::find(words, word) != words.end();
+}
+
+}  // namespace
+
+CopyReport copy_image(const Region& from, const ImageEntry& original, Region& to, const CopyOptions& options) {
+  if (from.name() == to.name() && (to.account().is_operator || to.account().name == original.owner))
+    throw invalid("image " + original.reference() + " is in region \"" + to.name() + "\" already",
+                  "name another region: kiln region list");
+  const ImageEntry copy = copy_of(original, to);
+  CopyReport report{.region = to.name(), .image = copy};
+  const Manifest manifest = from.manifest(original.image);
+  report.all_chunks = distinct_chunks(manifest);
+  if (auto found = there(to, copy)) {
+    report.was_there = true;
+    report.image = std::move(*found);
+    if (options.channel.empty() || contains(report.image.channels, options.channel)) return report;
+    to.point(report.image, options.channel);
+    report.channel_moved = true;
+    return report;
+  }
+  const auto source = from.read(original.image);
+  const auto sink = to.receive(copy, manifest, options.channel);
+  const MissingOnly missing(*source, manifest, *sink);
+  const std::array<BlockSink*, 1> sinks{sink.get()};
+  (void)pump(missing, sinks,
+             {.stop = options.stop,
+              .progress = options.progress,
+              .workers = workers_between(from, to),
+              .known = &manifest,
+              .known_is_whole = true});
+  // It may have been revoked, or a share of it ended, while it was read.
+  (void)from.resolve(original.image.id, Action::copy);
+  try {
+    sink->finish();
+  } catch (const Error&) {
+    auto found = there(to, copy);  // somebody copied the same at the same time, and was faster
+    if (!found) throw;
+    return {.region = to.name(), .image = std::move(*found), .was_there = true, .all_chunks = report.all_chunks};
+  }
+  report.channel_moved = !options.channel.empty();
+  report.moved_chunks = sink->moved_chunks();
+  report.moved_bytes = sink->moved_bytes();
+  return report;
+}
+
+CopyReport sync_channel(const Region& from, std::string_view reference, Region& to, const CopyOptions& options) {
+  const Reference wanted = parse_reference(reference);
+  const ImageEntry entry = from.resolve(reference, Action::copy);
+  if (wanted.tag.empty() || !contains(entry.channels, wanted.tag))
+    throw invalid("\"" + std::string(reference) + "\" names no channel",
+                  "give NAME:CHANNEL, such as " + wanted.name + ":stable; see kiln image list " + wanted.name);
+  CopyOptions with_channel = options;
+  with_channel.channel = wanted.tag;
+  return copy_image(from, entry, to, with_channel);
+}
+
+}  // namespace kiln

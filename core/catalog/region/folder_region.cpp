@@ -1,0 +1,82 @@
+#include "catalog/region/folder_region.h"
+
+#include <utility>
+
+#include "catalog/publication.h"
+#include "catalog/store.h"
+
+namespace kiln {
+namespace {
+
+/// A publication in the other catalog: its order of writes, its locks and its limits are a copy's, too.
+class FolderSink final : public RegionSink {
+ public:
+  FolderSink(std::shared_ptr<Store> store, const ImageEntry& copy, const std::string& channel)
+      : publication_(std::move(store), draft_of(copy, channel), copy.owner) {
+    publication_.take_over(copy);
+  }
+
+  bool knows(const Digest& digest) const override { return publication_.knows(digest); }
+  std::unique_ptr<Encoded> encode(std::shared_ptr<const Batch> batch) const override {
+    return publication_.encode(std::move(batch));
+  }
+  void append(Encoded& encoded) override { publication_.append(encoded); }
+  void store(Encoded& encoded) override { publication_.store(encoded); }
+  void finish() override { publication_.finish(); }
+
+  std::uint64_t moved_chunks() const override { return publication_.new_chunks(); }
+  std::uint64_t moved_bytes() const override { return publication_.image().stored_bytes; }
+
+ private:
+  static ImageDraft draft_of(const ImageEntry& copy, const std::string& channel) {
+    const Image& image = copy.image;
+    return {image.name, image.version, channel, image.virtual_size, image.facts};
+  }
+  Publication publication_;
+};
+
+}  // namespace
+
+std::vector<ImageEntry> FolderRegion::images() const {
+  std::vector<ImageEntry> all = catalog_->list();
+  for (ImageEntry& entry : all) entry.region = name_;
+  return all;
+}
+
+ImageEntry FolderRegion::resolve(std::string_view reference, Action action) const {
+  ImageEntry entry = catalog_->show(reference, action);
+  entry.region = name_;
+  return entry;
+}
+
+void FolderRegion::read_chunk(const Digest& digest, std::span<std::byte> into) const {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!index_) {
+      const Store& store = catalog_->view().store();
+      const FileLock keep = store.keep_files();
+      std::vector<std::string> ids;
+      for (const PackRecord& pack : store.records.packs())
+        if (std::filesystem::exists(store.paths.pack(pack.id))) ids.push_back(pack.id);
+      index_.emplace(store.open_packs(ids));
+    }
+  }
+  const auto found = index_->find(digest);
+  if (found.entry == nullptr)
+    throw Error("region \"" + name_ + "\" has no chunk sha256:" + to_hex(digest), "try another region");
+  index_->packs()[found.pack]->read(*found.entry, into);
+}
+
+std::unique_ptr<RegionSink> FolderRegion::receive(const ImageEntry& copy, const Manifest&, const std::string& channel) {
+  const auto store = catalog_->view().shared_store();
+  store->sweep_leftovers();
+  return std::make_unique<FolderSink>(store, copy, channel);
+}
+
+void FolderRegion::point(const ImageEntry& at, const std::string& channel) {
+  // Asked there again: a channel is its owner's to move.
+  ImageEntry entry = catalog_->view().resolve(at.image.id, Action::promote);
+  catalog_->view().store().images.move_channel(entry, channel, entry, account_.name);
+}
+
+}  // namespace kiln

@@ -1,0 +1,7 @@
+#include "catalog/region/region.h"
+
+namespace kiln {
+
+Region::~Region() = default;
+
+}  // namespace kiln

@@ -1,0 +1,54 @@
+#include "cli/regions.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "catalog/names.h"
+#include "catalog/region/folder_region.h"
+
+namespace kiln::cli {
+namespace {
+
+/// The services' own catalog, which lives as long as they do.
+std::shared_ptr<LocalCatalog> borrowed(LocalCatalog& catalog) {
+  return {std::shared_ptr<LocalCatalog>(), &catalog};
+}
+
+Error no_such_region(Services& services, const std::string& name) {
+  std::vector<std::string> known;
+  for (const RegionPlace& place : region_places(services)) known.push_back(place.name);
+  const auto near = nearest(name, known);
+  return invalid(fmt::format("there is no region \"{}\"", name),
+                 near ? fmt::format("did you mean \"{}\"?", *near)
+                      : fmt::format("see kiln region list; a region is a [region.{}] in {}", name,
+                                    services.home().config().string()));
+}
+
+}  // namespace
+
+std::vector<RegionPlace> region_places(Services& services) {
+  std::vector<RegionPlace> out{{home_region, "folder", services.home().catalog().string()}};
+  for (const engine::RegionConfig& region : services.config().regions) {
+    require_name("region name", region.name);
+    if (region.name == home_region)
+      throw invalid(
+          fmt::format("{}: \"{}\" is the catalog of this home itself", services.home().config().string(), home_region),
+          "give the region another name");
+    const bool folder = !region.folder.empty();
+    out.push_back({region.name, folder ? "folder" : "bucket", folder ? region.folder : region.bucket});
+  }
+  return out;
+}
+
+std::unique_ptr<Region> open_region(Services& services, const std::string& name) {
+  if (name == home_region) return std::make_unique<FolderRegion>(home_region, borrowed(services.catalog()));
+  (void)region_places(services);  // says what is wrong with the names
+  const auto& regions = services.config().regions;
+  const auto found = std::ranges::find(regions, name, &engine::RegionConfig::name);
+  if (found == regions.end()) throw no_such_region(services, name);
+  const Account account = services.catalog().view().account();
+  return std::make_unique<FolderRegion>(name, std::make_shared<LocalCatalog>(found->folder, account));
+}
+
+}  // namespace kiln::cli

@@ -1,0 +1,36 @@
+#include "catalog/region/folder_region.h"
+
+#include "catalog/pack_file.h"
+#include "catalog/region/regions.h"
+
+namespace kiln {
+namespace {
+
+class FolderRegionTest : public test::Regions {};
+
+TEST_F(FolderRegionTest, AFlippedByteIsRefusedOnArrival) {
+  publish("1");
+  auto there = test::Regions::west();
+  copy(home(), "web", *there);
+  const auto pack = test::only_file(folder / "west" / "packs");
+  test::flip_byte(pack, PackFile(pack).entries()[2].offset + record_header_size + 5);
+  FolderRegion other = home("alice", "other");
+  const Error error = test::error_of([&] { copy(*west(), "web", other); });
+  EXPECT_THAT(error.what(), testing::HasSubstr("is damaged"));
+  EXPECT_THAT(other.images(), testing::IsEmpty());
+  EXPECT_TRUE(test::files_in(folder / "other" / "packs").empty());
+}
+
+TEST_F(FolderRegionTest, ReadsSingleChunks) {
+  publish("1");
+  const FolderRegion from = home();
+  const Manifest manifest = from.manifest(from.images()[0].image);
+  std::vector<std::byte> chunk(chunk_size);
+  from.read_chunk(manifest.entries()[1].digest, chunk);
+  EXPECT_EQ(sha256(chunk), manifest.entries()[1].digest);
+  const Error error = test::error_of([&] { from.read_chunk(sha256("none"), chunk); });
+  EXPECT_THAT(error.what(), testing::StartsWith("region \"local\" has no chunk sha256:"));
+}
+
+}  // namespace
+}  // namespace kiln

@@ -1,0 +1,83 @@
+// Regions from the command line: another catalog's folder.
+#include <filesystem>
+
+#include "cli/accounts.h"
+
+namespace kiln::test {
+namespace {
+
+using nlohmann::json;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+class Regions : public Accounts {
+ protected:
+  Regions() { kiln.write("home/config.toml", "[region.west]\nfolder = \"" + (kiln / "west").string() + "\"\n"); }
+};
+
+TEST_F(Regions, AreListed) {
+  const json regions = ask("alice", {"region", "list"})["regions"];
+  ASSERT_EQ(regions.size(), 2U);
+  EXPECT_EQ(regions[0]["name"], "local");
+  EXPECT_EQ(regions[1]["name"], "west");
+  EXPECT_EQ(regions[1]["kind"], "folder");
+  EXPECT_THAT(tell("alice", {"region", "list"}), HasSubstr("west   folder  " + (kiln / "west").string()));
+}
+
+TEST_F(Regions, AnImageIsCopiedListedAndCopiedBack) {
+  const json copied = ask("alice", {"image", "copy", "web", "--to", "west"})["copies"][0];
+  EXPECT_EQ(copied["region"], "west");
+  EXPECT_EQ(copied["image"], "alice/web:1");
+  EXPECT_GT(copied["chunks_moved"], 0);
+  EXPECT_EQ(copied["chunks_there"], 0);
+  EXPECT_GT(copied["bytes_moved"], 0);
+  EXPECT_THAT(images("alice", {"--region", "west"}), ElementsAre("alice/web:1"));
+  EXPECT_EQ(ask("alice", {"image", "list", "--region", "west"})["images"][0]["region"], "west");
+
+  ask("alice", {"image", "rm", "web", "--now"});
+  EXPECT_THAT(tell("alice", {"image", "copy", "web", "--from", "west", "--to", "local"}),
+              HasSubstr("alice/web:1 in local: "));
+  EXPECT_EQ(ask("alice", {"image", "verify", "web"})["ok"], true);
+  EXPECT_EQ(tell("alice", {"image", "copy", "web", "--to", "west"}),
+            "alice/web:1 in west: was there already, nothing moved\n");
+}
+
+TEST_F(Regions, AChannelIsMirrored) {
+  tell("alice", {"image", "promote", "web", "stable"});
+  EXPECT_THAT(tell("alice", {"image", "sync", "web:stable", "--to", "west"}), HasSubstr("; web:stable is 1\n"));
+  EXPECT_EQ(ask("alice", {"image", "list", "--region", "west", "--channel", "stable"})["images"].size(), 1U);
+  const json again = ask("alice", {"image", "sync", "web:stable", "--to", "west"})["copies"][0];
+  EXPECT_EQ(again["was_there"], true);
+  EXPECT_EQ(again["channel_moved"], false);
+  EXPECT_EQ(again["bytes_moved"], 0);
+  EXPECT_EQ(
+      refuse("alice", {"image", "sync", "web:1", "--to", "west"}, 2),
+      "error: \"web:1\" names no channel\nhelp: give NAME:CHANNEL, such as web:stable; see kiln image list web\n");
+}
+
+TEST_F(Regions, MistakesAreNamed) {
+  EXPECT_EQ(refuse("alice", {"image", "copy", "web", "--to", "wset"}, 2),
+            "error: there is no region \"wset\"\nhelp: did you mean \"west\"?\n");
+  EXPECT_EQ(refuse("alice", {"image", "copy", "web"}, 2),
+            "error: kiln image: --to is missing\nhelp: see where to: kiln region list\n");
+  EXPECT_EQ(refuse("alice", {"image", "copy", "web", "--to", "local"}, 2),
+            "error: image web:1 is in region \"local\" already\nhelp: name another region: kiln region list\n");
+  EXPECT_EQ(refuse("bob", {"image", "copy", "alice/web", "--to", "west"}, 2),
+            "error: there is no image \"web\"\nhelp: see which images there are: kiln image list\n");
+  ask("alice", {"image", "revoke", "web", "--reason", "a key in it"});
+  EXPECT_THAT(refuse("alice", {"image", "copy", "web:1", "--to", "west"}, 3),
+              StartsWith("error: image web:1 is revoked and cannot be copied\n"));
+  EXPECT_FALSE(std::filesystem::exists(kiln / "west/packs") && !files_below(kiln / "west/packs").empty());
+}
+
+TEST_F(Regions, WhatAFailureFollowsIsSaid) {
+  kiln.write("west2", "no folder");
+  kiln.write("home/config.toml", "[region.west]\nfolder = \"" + (kiln / "west").string() +
+                                     "\"\n[region.east]\nfolder = \"" + (kiln / "west2").string() + "\"\n");
+  const std::string said = refuse("alice", {"image", "copy", "web", "--to", "west", "--to", "east"}, 1);
+  EXPECT_THAT(said, HasSubstr("done: alice/web:1 in west: "));
+}
+
+}  // namespace
+}  // namespace kiln::test
