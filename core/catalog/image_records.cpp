@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "catalog/names.h"
+#include "catalog/signature_records.h"
 
 namespace kiln {
 namespace {
@@ -229,6 +230,7 @@ Image ImageRecords::add(const NewImage& add) {
       insert_disk(sql, add.disk, add.pack, add.packs, image.created);
     insert_image(sql, add, image);
     if (add.original) take_over(sql, *add.original, image.id);
+    if (add.signing_key) put_signature(sql, image.id, sign_image(image, add.owner, *add.signing_key));
     if (!add.channel.empty())
       point_channel(sql, add.region, add.owner, image.name, add.channel, image.id, image.version, add.owner);
     return image;

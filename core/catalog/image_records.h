@@ -2,6 +2,7 @@
 // What is recorded of images. Knows no rules: who may do what stands in authority.h, and is asked before.
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -9,6 +10,7 @@
 
 #include "catalog/database.h"
 #include "catalog/image_entry.h"
+#include "catalog/signing_key.h"
 #include "catalog/store_records.h"
 
 namespace kiln {
@@ -24,6 +26,7 @@ struct NewImage {
   std::vector<std::string> packs;  ///< ids of all packs that the disk's chunks are in, the new one included
   /// It is a copy of this one, whose labels and dates it keeps; not its channels, shares, protection and visibility.
   std::optional<ImageEntry> original = {};
+  std::shared_ptr<const SigningKey> signing_key = {};  ///< that signs the image as it is recorded; null: nobody does
 };
 
 /// Which images. What is empty does not count.

@@ -24,8 +24,11 @@ Error gone(const Image& image) {
 
 }  // namespace
 
-LocalCatalog::LocalCatalog(std::filesystem::path folder, Account account, const std::string& database)
-    : store_(std::make_shared<Store>(std::move(folder), database)), account_(std::move(account)) {}
+LocalCatalog::LocalCatalog(std::filesystem::path folder, Account account, const std::string& database,
+                           CatalogChoices choices)
+    : store_(std::make_shared<Store>(std::move(folder), database)),
+      account_(std::move(account)),
+      choices_(std::move(choices)) {}
 
 LocalCatalog::~LocalCatalog() = default;
 
@@ -40,8 +43,9 @@ std::unique_ptr<ImageSink> LocalCatalog::publish(const ImageDraft& draft) {
   // Asked again when it is recorded; asked now, because the answer is worth most before the work.
   if (!draft.version.empty() && store_->images.has_version(home_region, account_.name, draft.name, draft.version))
     throw version_exists(draft.name, draft.version);
+  auto signing_key = choices_.signing_key ? choices_.signing_key() : nullptr;
   store_->sweep_leftovers();
-  return std::make_unique<Publication>(store_, draft, account_.name);
+  return std::make_unique<Publication>(store_, draft, account_.name, std::move(signing_key));
 }
 
 std::optional<Image> LocalCatalog::find(std::string_view reference) const {
@@ -55,7 +59,17 @@ std::shared_ptr<const BlockReader> LocalCatalog::open(const Image& image) const 
   const auto entry = view().find_id(image.id);
   if (!entry) throw gone(image);
   require(Action::build, view().standing(*entry), *entry);
+  (void)admit(*entry);
   return read(entry->image);
+}
+
+std::vector<std::string> LocalCatalog::admit(const ImageEntry& entry) const {
+  return choices_.admit ? choices_.admit(view(), entry) : std::vector<std::string>{};
+}
+
+std::vector<std::string> LocalCatalog::warnings(const Image& image) const {
+  const auto entry = view().find_id(image.id);
+  return entry ? admit(*entry) : std::vector<std::string>{};
 }
 
 std::shared_ptr<const BlockReader> LocalCatalog::read(const Image& image) const {

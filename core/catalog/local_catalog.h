@@ -23,6 +23,7 @@
 namespace kiln {
 
 class Manifest;
+class SigningKey;
 class Store;
 
 /// A chunk whose bytes are no longer what its digest says, and who is harmed by it.
@@ -62,6 +63,14 @@ struct StoreStatistics {
   std::uint64_t content_bytes = 0;  ///< of all images' data, each counted in full: what it would take without sharing
 };
 
+/// What a user has settled for images beyond what the catalog allows. What is empty is not asked.
+struct CatalogChoices {
+  /// Asked before somebody's image runs or is built from. Returns what is to be said as warnings, throws refused().
+  std::function<std::vector<std::string>(const CatalogView&, const ImageEntry&)> admit = {};
+  /// What every image that is published is signed with; asked when a publish begins. Null: nothing.
+  std::function<std::shared_ptr<const SigningKey>()> signing_key = {};
+};
+
 /// `kiln::Catalog` in a folder. Any function may be called from any thread.
 class LocalCatalog final : public Catalog {
  public:
@@ -70,7 +79,7 @@ class LocalCatalog final : public Catalog {
   /// `account`: as whom it is used. `database`: where the records are, for example "postgresql://…"; empty: in the
   /// folder.
   explicit LocalCatalog(std::filesystem::path folder, Account account = {home_region, true},
-                        const std::string& database = {});
+                        const std::string& database = {}, CatalogChoices choices = {});
   LocalCatalog(const LocalCatalog&) = delete;
   LocalCatalog& operator=(const LocalCatalog&) = delete;
   ~LocalCatalog();
@@ -81,6 +90,11 @@ class LocalCatalog final : public Catalog {
   std::optional<Image> find(std::string_view reference) const override;
   /// To build from it. A damaged chunk is an Error that names chunk, pack and offset.
   std::shared_ptr<const BlockReader> open(const Image&) const override;
+  /// The warnings of admit(), for stages.
+  std::vector<std::string> warnings(const Image&) const override;
+  /// The place where the launch policy is asked: before an image is launched or built from, after show() has allowed
+  /// it. Returns warnings; throws refused().
+  std::vector<std::string> admit(const ImageEntry&) const;
 
   /// As this catalog's account sees it: what life.h, labels.h and sharing.h work on.
   CatalogView view() const { return {store_, account_}; }
@@ -111,6 +125,7 @@ class LocalCatalog final : public Catalog {
  private:
   std::shared_ptr<Store> store_;  // shared with the sinks
   Account account_;
+  CatalogChoices choices_;
 };
 
 }  // namespace kiln

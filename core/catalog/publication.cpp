@@ -40,10 +40,12 @@ void rename_file(const fs::path& from, const fs::path& to) {
 
 }  // namespace
 
-Publication::Publication(std::shared_ptr<Store> store, ImageDraft draft, std::string owner)
+Publication::Publication(std::shared_ptr<Store> store, ImageDraft draft, std::string owner,
+                         std::shared_ptr<const SigningKey> signing_key)
     : store_(std::move(store)),
       draft_(std::move(draft)),
       owner_(std::move(owner)),
+      signing_key_(std::move(signing_key)),
       lock_(store_->keep_files()),
       id_(random_id()),
       note_(store_->paths.staging() / (id_ + ".publish")),
@@ -188,7 +190,8 @@ void Publication::finish() {
                .disk = {image_.content, image_.virtual_size, all_chunks_},
                .pack = {},
                .packs = {},
-               .original = original_};
+               .original = original_,
+               .signing_key = signing_key_};
   if (original_)
     add.parents = original_->parents;
   else if (const auto parent = draft_.facts.find("parent"); parent != draft_.facts.end())

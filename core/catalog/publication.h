@@ -24,8 +24,9 @@ namespace kiln {
 
 class Publication final : public ImageSink {
  public:
-  /// `owner`: whose the image will be.
-  Publication(std::shared_ptr<Store>, ImageDraft, std::string owner);
+  /// `owner`: whose the image will be. `signing_key`: what signs it; null: nobody does.
+  Publication(std::shared_ptr<Store>, ImageDraft, std::string owner,
+              std::shared_ptr<const SigningKey> signing_key = {});
   ~Publication() override;
 
   bool knows(const Digest& digest) const override { return here_.contains(digest); }
@@ -54,6 +55,7 @@ class Publication final : public ImageSink {
   ImageDraft draft_;
   std::string owner_;
   std::optional<ImageEntry> original_;
+  std::shared_ptr<const SigningKey> signing_key_;
   Image image_;
   FileLock lock_;
   std::string id_;              // of the pack

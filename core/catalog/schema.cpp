@@ -82,7 +82,13 @@ constexpr std::array accounts{
     " created VARCHAR(32) NOT NULL, PRIMARY KEY (image, member))",
     "CREATE INDEX shares_by_member ON shares (member)"};
 
-const std::array<std::span<const char* const>, 2> migrations{first_tables, accounts};
+// Who has signed an image. signer: the id of the key.
+constexpr std::array signatures{
+    "CREATE TABLE image_signatures (image VARCHAR(36) NOT NULL REFERENCES images(id) ON DELETE CASCADE,"
+    " signer VARCHAR(64) NOT NULL, signature VARCHAR(128) NOT NULL, made VARCHAR(32) NOT NULL,"
+    " signed_at VARCHAR(32) NOT NULL, PRIMARY KEY (image, signer))"};
+
+const std::array<std::span<const char* const>, 3> migrations{first_tables, accounts, signatures};
 
 int version_of(soci::session& sql) {
   int have = 0;

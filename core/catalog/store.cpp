@@ -49,7 +49,8 @@ Store::Store(fs::path root, const std::string& database)
       database_(open_database(paths, database)),
       records(*database_),
       images(*database_),
-      shares(*database_) {
+      shares(*database_),
+      signatures(*database_) {
   sweep_leftovers();
 }
 

@@ -9,6 +9,7 @@
 #include "catalog/chunk_index.h"
 #include "catalog/image_records.h"
 #include "catalog/share_records.h"
+#include "catalog/signature_records.h"
 #include "catalog/store_paths.h"
 #include "catalog/store_records.h"
 #include "process/file_lock.h"
@@ -30,6 +31,7 @@ class Store {
   StoreRecords records;
   ImageRecords images;
   ShareRecords shares;
+  SignatureRecords signatures;
 
   /// While it is held, no file with a record goes away. Shared by everybody who needs files to stay: publishers, and
   /// those that are just opening files. Exclusive for whoever removes files; with that, every file without a record

@@ -45,6 +45,8 @@ class Catalog {
   /// "name" (the newest) or "name:version".
   virtual std::optional<Image> find(std::string_view reference) const = 0;
   virtual std::shared_ptr<const BlockReader> open(const Image&) const = 0;
+  /// What whoever builds from the image or launches it should be told.
+  virtual std::vector<std::string> warnings(const Image&) const { return {}; }
 
  protected:
   ~Catalog() = default;

@@ -1,0 +1,77 @@
+#include "catalog/image_signature.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "catalog/store.h"
+#include "catalog/view.h"
+
+namespace kiln {
+
+std::string signed_text(const Image& image, const std::string& owner, const Moment& made) {
+  using nlohmann::json;
+  json source = json::object(), parents = json::array();
+  constexpr std::string_view prefix = "source.";
+  for (const auto& [name, value] : image.facts) {
+    if (name.starts_with(prefix)) source[name.substr(prefix.size())] = value;
+    if (name == "parent") parents.push_back(value);
+  }
+  const json text = {{"content", "sha256:" + to_hex(image.content)},
+                     {"made", made},
+                     {"name", image.name},
+                     {"owner", owner},
+                     {"parents", parents},
+                     {"source", source},
+                     {"type", "kiln-image-1"},
+                     {"version", image.version}};
+  // ASCII, and broken UTF-8 replaced, as the records do it: what was signed must be what is read back.
+  return text.dump(-1, ' ', true, json::error_handler_t::replace);
+}
+
+ImageSignature sign_image(const Image& image, const std::string& owner, const SigningKey& key) {
+  return {key.public_key().id(), key.sign(signed_text(image, owner, image.created)), image.created, now_moment()};
+}
+
+std::string_view to_text(CheckedSignature::Verdict verdict) {
+  switch (verdict) {
+    case CheckedSignature::Verdict::good:
+      return "good";
+    case CheckedSignature::Verdict::bad:
+      return "bad";
+    case CheckedSignature::Verdict::unknown:
+      return "unknown";
+  }
+  return "";
+}
+
+std::vector<CheckedSignature> check_signatures(const Image& image, const std::string& owner,
+                                               const std::vector<ImageSignature>& signatures,
+                                               const std::vector<RingKey>& keys) {
+  using Verdict = CheckedSignature::Verdict;
+  std::vector<CheckedSignature> out;
+  for (const ImageSignature& signature : signatures) {
+    CheckedSignature checked{Verdict::unknown, signature, ""};
+    const auto by = std::ranges::find_if(keys, [&](const RingKey& key) { return key.key.id() == signature.key; });
+    if (by != keys.end()) {
+      const std::string text = signed_text(image, owner, signature.made);
+      checked.name = by->name;
+      checked.verdict = by->key.verifies(text, signature.signature) ? Verdict::good : Verdict::bad;
+    }
+    out.push_back(std::move(checked));
+  }
+  return out;
+}
+
+std::vector<CheckedSignature> check_signatures(const CatalogView& view, const ImageEntry& entry,
+                                               const std::vector<RingKey>& keys) {
+  const Store& store = view.store();
+  auto checked = check_signatures(entry.image, entry.owner, store.signatures.of_image(entry.image.id), keys);
+  const auto parent = entry.image.facts.find("parent");
+  const bool lost = parent != entry.image.facts.end() && !std::ranges::count(entry.parents, parent->second) &&
+                    !store.images.list({.id = parent->second}).empty();
+  for (CheckedSignature& one : checked)
+    if (lost && one.verdict == CheckedSignature::Verdict::good) one.verdict = CheckedSignature::Verdict::bad;
+  return checked;
+}
+
+}  // namespace kiln
