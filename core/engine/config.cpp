@@ -40,6 +40,12 @@ std::string* setting_of(RegionConfig& region, std::string_view name) {
   return name == "secret_key_file" ? &region.secret_key_file : nullptr;
 }
 
+std::string* setting_of(Config& config, std::string_view name) {
+  if (name == "account") return &config.account;
+  if (name == "catalog") return &config.catalog;
+  return name == "signing_key" ? &config.signing_key : nullptr;
+}
+
 bool is_path(const std::string& text) {
   return text.empty() || text.front() == '/';
 }
@@ -83,16 +89,16 @@ void take_regions(const toml::node& node, Config& config, std::vector<Mistake>& 
 
 /// Fills `config`; returns what it could not take, by line.
 std::vector<Mistake> take(const toml::table& root, Config& config) {
-  static const std::vector<std::string> known{"account", "catalog", "region"};
+  static const std::vector<std::string> known{"account", "catalog", "signing_key", "region"};
   std::vector<Mistake> mistakes;
   for (const auto& [key, node] : root) {
-    const std::string name(key.str());
-    if (name == "region") {
+    std::string* setting = setting_of(config, key.str());
+    if (key == "region") {
       take_regions(node, config, mistakes);
-    } else if (name != "account" && name != "catalog") {
-      mistakes.push_back(unknown(key, known, "\"account\", \"catalog\" and [region.NAME]"));
+    } else if (setting == nullptr) {
+      mistakes.push_back(unknown(key, known, "\"account\", \"catalog\", \"signing_key\" and [region.NAME]"));
     } else if (const auto text = node.value_exact<std::string>(); text && !text->empty()) {
-      (name == "account" ? config.account : config.catalog) = *text;
+      *setting = *text;
     } else {
       mistakes.push_back(no_text(key, node));
     }

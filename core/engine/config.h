@@ -21,6 +21,7 @@ struct RegionConfig {
 struct Config {
   std::string account;                     ///< as whom the catalog is used
   std::string catalog;                     ///< where its records are: "postgresql://user@host/name"
+  std::string signing_key;                 ///< the key that signs every image that is published
   std::vector<RegionConfig> regions = {};  ///< by name
 };
 

@@ -50,7 +50,8 @@ TEST_F(ConfigTest, ReadsWhatIsSettled) {
 TEST_F(ConfigTest, NamesThePlaceAndTheNearestSetting) {
   EXPECT_EQ(mistake("\nacount = \"me\"\n"), "FILE:2:1: unknown setting \"acount\" | did you mean \"account\"?");
   EXPECT_EQ(mistake("[colours]\nred = 1\n"),
-            "FILE:1:2: unknown setting \"colours\" | it may hold \"account\", \"catalog\" and [region.NAME]");
+            "FILE:1:2: unknown setting \"colours\" | it may hold \"account\", \"catalog\", \"signing_key\" and "
+            "[region.NAME]");
 }
 
 TEST_F(ConfigTest, RefusesOtherTypes) {
