@@ -17,6 +17,8 @@ class Home {
 
   const std::filesystem::path& root() const { return root_; }
   std::filesystem::path config() const { return root_ / "config.toml"; }
+  std::filesystem::path keys() const { return root_ / "keys"; }           ///< to sign with, and trusted ones
+  std::filesystem::path policy() const { return root_ / "policy.toml"; }  ///< which images of others may run
   std::filesystem::path catalog() const { return root_ / "catalog"; }
   std::filesystem::path instances() const { return root_ / "instances"; }
   std::filesystem::path bases() const { return root_ / "bases"; }    ///< images as files, for overlays to stand on

@@ -61,7 +61,9 @@ Launched HostMachines::launch(const LaunchSpec& spec, const Bases::Told& progres
   std::filesystem::create_directories(home_.bases());
   // Until the instance has its folder, nothing else tells a removal that the image is in use.
   const auto lock = FileLock::exclusive(home_.bases() / ".lock");
-  const Image image = catalog_.show(spec.image, Action::launch).image;
+  const ImageEntry entry = catalog_.show(spec.image, Action::launch);
+  const std::vector<std::string> warnings = catalog_.admit(entry);
+  const Image& image = entry.image;
   const Accelerator accelerator =
       spec.accelerator.empty() ? accelerator_() : choose_accelerator(spec.accelerator, home_.root(), stop_);
   const LaunchBase base{.disk = {bases_.prepare(image, stop_, progress), "qcow2"},
@@ -69,7 +71,9 @@ Launched HostMachines::launch(const LaunchSpec& spec, const Bases::Told& progres
                         .image = image.name + ":" + image.version,
                         .name = image.name,
                         .firmware = firmware_of(image)};
-  return instances_.launch(base, spec, accelerator, stop_);
+  Launched launched = instances_.launch(base, spec, accelerator, stop_);
+  launched.warnings = warnings;
+  return launched;
 }
 
 Removal HostMachines::remove_image(const std::string& reference) {

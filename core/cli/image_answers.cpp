@@ -62,6 +62,30 @@ std::string source_text(const ImageEntry& entry) {
   return text;
 }
 
+Json signatures_json(const std::vector<CheckedSignature>& signatures) {
+  Json all = Json::array();
+  for (const CheckedSignature& one : signatures)
+    all.push_back({{"key", or_null(one.name)},
+                   {"key_id", one.signature.key},
+                   {"verdict", to_text(one.verdict)},
+                   {"made", one.signature.made},
+                   {"signed_at", one.signature.signed_at}});
+  return all;
+}
+
+std::string signature_text(const CheckedSignature& checked) {
+  const std::string id = checked.signature.key.substr(0, 16) + "…";
+  switch (checked.verdict) {
+    case CheckedSignature::Verdict::good:
+      return checked.name + " (" + id + "), good";
+    case CheckedSignature::Verdict::bad:
+      return checked.name + " (" + id + "), BAD: this is not what was signed";
+    case CheckedSignature::Verdict::unknown:
+      break;
+  }
+  return id + ", a key that is not trusted here";
+}
+
 std::string full_reference(const ImageEntry& entry) {
   return entry.owner + "/" + entry.reference();
 }

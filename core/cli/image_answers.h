@@ -6,7 +6,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
-#include "catalog/image_entry.h"
+#include "catalog/image_signature.h"
 #include "cli/output.h"
 
 namespace kiln::cli {
@@ -17,6 +17,10 @@ Json image_json(const ImageEntry&);
 Json source_json(const ImageEntry&);
 /// "vendor.vhd, vhd" from the same facts; empty when nothing is known.
 std::string source_text(const ImageEntry&);
+
+Json signatures_json(const std::vector<CheckedSignature>&);
+/// "release (3f2a…), good".
+std::string signature_text(const CheckedSignature&);
 
 /// "alice/web:1", as one account would name an image to another.
 std::string full_reference(const ImageEntry&);

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "catalog/life.h"
+#include "cli/admission.h"
 #include "cli/image_answers.h"
 #include "cli/services.h"
 #include "cli/verbs.h"
@@ -29,9 +30,12 @@ Family family_of(const CatalogView& view, const ImageEntry& entry) {
   return family;
 }
 
-Json family_json(const ImageEntry& entry, const Family& family) {
+using Signatures = std::vector<CheckedSignature>;
+
+Json family_json(const ImageEntry& entry, const Family& family, const Signatures& signatures) {
   Json json = image_json(entry);
   json["source"] = source_json(entry);
+  json["signatures"] = signatures_json(signatures);
   Json parents = Json::array(), children = Json::array();
   for (const auto& [id, parent] : family.parents)
     parents.push_back({{"id", id}, {"image", parent ? Json(full_reference(*parent)) : Json(nullptr)}});
@@ -62,10 +66,11 @@ void add_life(Rows& rows, const ImageEntry& entry) {
   rows.emplace_back("error", life.error);
 }
 
-Rows rows_of(const ImageEntry& entry, const Family& family) {
+Rows rows_of(const ImageEntry& entry, const Family& family, const Signatures& signatures) {
   const Image& image = entry.image;
   Rows rows = {{"image", entry.reference()},
                {"owner", entry.owner + (entry.is_public ? " (public)" : "")},
+               {"made from", source_text(entry)},
                {"state", std::string(to_text(entry.state())) + (entry.is_protected ? ", protected" : "")},
                {"description", entry.description},
                {"id", image.id},
@@ -75,6 +80,8 @@ Rows rows_of(const ImageEntry& entry, const Family& family) {
                {"virtual size", format_bytes(image.virtual_size)},
                {"stored", format_bytes(image.stored_bytes)},
                {"created", fmt::format("{} ({} ago)", image.created, age_of(image.created))}};
+  if (signatures.empty()) rows.emplace_back("signed by", "nobody");
+  for (const CheckedSignature& one : signatures) rows.emplace_back("signed by", signature_text(one));
   add_life(rows, entry);
   for (const auto& [name, value] : entry.properties) rows.emplace_back("property " + name, value);
   for (const auto& [id, parent] : family.parents)
@@ -91,11 +98,12 @@ int run_image_show(Call& call) {
   const CatalogView view = call.services.catalog().view();
   const ImageEntry entry = view.resolve(call.args.text("IMAGE"), Action::see);
   const Family family = family_of(view, entry);
+  const Signatures signatures = signatures_of(call.services.home(), view, entry);
   if (call.out.json()) {
-    call.out.object(family_json(entry, family));
+    call.out.object(family_json(entry, family, signatures));
     return 0;
   }
-  const Rows rows = rows_of(entry, family);
+  const Rows rows = rows_of(entry, family, signatures);
   std::size_t width = 0;
   for (const auto& [name, value] : rows)
     if (!value.empty()) width = std::max(width, width_of(printable(name)));

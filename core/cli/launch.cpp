@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/activity.h"
+#include "cli/admission.h"
 #include "cli/errors.h"
 #include "cli/image_answers.h"
 #include "cli/services.h"
@@ -65,6 +66,15 @@ std::vector<std::string> warnings_of(const ImageEntry& entry) {
   return {text};
 }
 
+/// "alice/web:1, made by alice from vendor.vhd, signed by release (3f2a…), good"
+std::string origin_of(const ImageEntry& entry, const std::vector<CheckedSignature>& signatures) {
+  std::string text = fmt::format("{}, made by {}", full_reference(entry), entry.owner);
+  if (const std::string source = source_text(entry); !source.empty()) text += " from " + source;
+  if (signatures.empty()) text += ", signed by nobody";
+  for (const CheckedSignature& one : signatures) text += ", signed by " + signature_text(one);
+  return text;
+}
+
 }  // namespace
 
 int run_launch(Call& call) {
@@ -82,10 +92,12 @@ int run_launch(Call& call) {
   const CatalogView view = call.services.catalog().view();
   const ImageEntry entry = view.resolve(spec.image, Action::launch);
   spec.image = entry.image.id;  // what is said of it below is said of what is launched
-  const std::vector<std::string> warnings = warnings_of(entry);
+  std::vector<std::string> warnings = warnings_of(entry);
+  const auto signatures = signatures_of(call.services.home(), view, entry);
   Activity activity("preparing", call.out.json());
   const Launched launched = call.services.machines().launch(spec, activity.bytes());
   activity.end();
+  warnings.insert(warnings.end(), launched.warnings.begin(), launched.warnings.end());
   if (call.out.json()) {
     call.out.object({{"name", launched.name},
                      {"pid", launched.pid},
@@ -93,13 +105,12 @@ int run_launch(Call& call) {
                      {"image", entry.reference()},
                      {"image_owner", entry.owner},
                      {"image_source", source_json(entry)},
+                     {"image_signatures", signatures_json(signatures)},
                      {"warnings", warnings}});
     return 0;
   }
   for (const std::string& warning : warnings) print_warning(warning);
-  if (entry.owner != view.account().name)
-    call.out.line(printable(fmt::format("{}, made by {}{}", full_reference(entry), entry.owner,
-                                        source_text(entry).empty() ? "" : " from " + source_text(entry))));
+  if (entry.owner != view.account().name) call.out.line(printable(origin_of(entry, signatures)));
   call.out.line(fmt::format("{}  pid {}, accelerator {}; see it start with: kiln console {}", launched.name,
                             launched.pid, call.services.accelerator().name, launched.name));
   return 0;

@@ -7,6 +7,7 @@
 
 #include "catalog/database.h"
 #include "catalog/names.h"
+#include "cli/admission.h"
 
 namespace kiln::cli {
 namespace {
@@ -40,6 +41,15 @@ Account account_of(const engine::Config& config, const std::optional<std::string
   const std::string name = as ? *as : config.account.empty() ? "local" : config.account;
   require_name("account name", name);
   return {name, !as};
+}
+
+std::shared_ptr<const SigningKey> signing_key(const Home& home, const std::string& name) {
+  try {
+    return std::make_shared<const SigningKey>(KeyRing(home.keys()).signing_key(name));
+  } catch (const Error& error) {
+    throw Error(home.config().string() + ": \"signing_key\": " + error.what(), error.hint(), error.evidence(),
+                error.failure());
+  }
 }
 
 }  // namespace
@@ -84,7 +94,11 @@ LocalCatalog& Services::catalog() {
   if (!state_->catalog) {
     const Account account = account_of(config(), state_->as, home_.config());
     home_.create();
-    state_->catalog = std::make_unique<LocalCatalog>(home_.catalog(), account, config().catalog);
+    CatalogChoices choices{
+        .admit = [this](const CatalogView& view, const ImageEntry& entry) { return admit(home_, view, entry); }};
+    if (const std::string& name = config().signing_key; !name.empty())
+      choices.signing_key = [this, name] { return signing_key(home_, name); };
+    state_->catalog = std::make_unique<LocalCatalog>(home_.catalog(), account, config().catalog, std::move(choices));
   }
   return *state_->catalog;
 }

@@ -118,6 +118,10 @@ const std::vector<Verb>& verbs() {
        "Shows an image to every account; for the operator",
        {image, {"--off", Given::flag, "", "To its owner only, as before"}},
        run_image_public},
+      {"image sign",
+       "Vouches for an image with a key",
+       {image, {"--key", Given::value, "NAME", "One of your keys; signing_key of config.toml when not given"}},
+       run_image_sign},
       {"image rm",
        "Puts an image that nobody uses into the trash, for 7 days",
        {image,
@@ -153,6 +157,24 @@ const std::vector<Verb>& verbs() {
       {"share accept", "Accepts an image that was offered to you", {image}, run_share_accept},
       {"share reject", "Rejects an image that was offered to you", {image}, run_share_reject},
       {"region list", "Lists the regions that images can be copied to and from", {}, run_region_list},
+      {"key new",
+       "Makes a key to sign images with",
+       {{"--name", Given::value, "NAME", "What to call it, default when not given"}},
+       run_key_new},
+      {"key list", "Lists your keys and those that you trust", {}, run_key_list},
+      {"key trust",
+       "Trusts somebody's public key, under a name",
+       {{"FILE", Given::positional, "", "Its public half in PEM, as kiln key export prints it"},
+        {"--name", Given::value, "NAME", "What to call it (required)"}},
+       run_key_trust},
+      {"key export",
+       "Prints the public half of a key, for others to trust",
+       {{"NAME", Given::positional, "", "A key, as kiln key list shows it"}},
+       run_key_export},
+      {"policy check",
+       "Says whether the launch policy lets an image run, and by which rule",
+       {image},
+       run_policy_check},
       {"launch",
        "Starts a machine from an image",
        {image,
@@ -199,6 +221,8 @@ std::string_view group_help(std::string_view group) {
   if (group == "image") return "The images that were published";
   if (group == "share") return "Images for other accounts, and theirs for you";
   if (group == "region") return "Where else images are kept";
+  if (group == "key") return "Keys that images are signed with";
+  if (group == "policy") return "Which images of others may run here: policy.toml";
   if (group == "plugin") return "The stages and formats that are installed";
   return "The results of stages that are kept";
 }

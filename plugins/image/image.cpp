@@ -54,6 +54,7 @@ class FromImage final : public StageOf<Params, Role::source> {
       throw invalid("there is no image \"" + p.image + "\" to build from",
                     "see which images there are: kiln image list");
     const auto disk = ctx.catalog().open(*image);
+    for (const std::string& warning : ctx.catalog().warnings(*image)) ctx.warn(warning);
     Facts& facts = ctx.facts();
     for (const auto& [name, value] : image->facts)
       if (still_true(name)) facts[name] = value;

@@ -98,6 +98,7 @@ class Launch final : public StageOf<Params, Role::sink, Access::file> {
     if (p.user_data) spec.user_data = read_text(p.user_data->path, 1u << 20);
     ctx.progress({Progress::Unit::operations, 0, 0, "starting " + spec.image});
     const Launched launched = ctx.machines().launch(spec);
+    for (const std::string& warning : launched.warnings) ctx.warn(warning);
     ctx.facts().insert_or_assign("instance.name", launched.name);
     ctx.facts().insert_or_assign("instance.serial_log", launched.serial_log.string());
     ctx.summary("instance " + launched.name + " of " + spec.image + ", pid " + std::to_string(launched.pid));

@@ -91,7 +91,7 @@ TEST_F(Machines, ALaunchTellsWhatTheImageIs) {
   const Answer text = kiln(words);
   EXPECT_EQ(text.status, 0) << text.err;
   EXPECT_THAT(text.err, testing::MatchesRegex("warning: image web:1 is deprecated since .*: use web:2 instead\n"));
-  EXPECT_THAT(text.out, testing::StartsWith("alice/web:1, made by alice from disk.raw"));
+  EXPECT_THAT(text.out, testing::StartsWith("alice/web:1, made by alice from disk.raw, raw, signed by nobody\n"));
 
   // The owner can neither take it away from bob's instance, nor remove the base that it stands on.
   ASSERT_EQ(kiln({"share", "cancel", "web:1", "--with", "bob", "--as", "alice"}).status, 0);
@@ -105,9 +105,15 @@ TEST_F(Machines, ALaunchTellsWhatTheImageIs) {
   ASSERT_EQ(kiln({"image", "rm", "web:1", "--as", "alice"}).status, 0);
   EXPECT_TRUE(files_below(kiln.home() / "bases", {".lock"}).empty());
   ASSERT_EQ(kiln({"image", "restore", "web:1", "--as", "alice"}).status, 0);
+  kiln.write("home/policy.toml", "mode = \"enforce\"\n");
+  EXPECT_EQ(kiln({"launch", "alice/web:1", "--name", "one", "--memory", "256M", "--accel", "tcg"}).status, 3);
+  EXPECT_TRUE(files_below(kiln.home() / "bases", {".lock"}).empty());
+  kiln.write("home/policy.toml", "mode = \"audit\"\n");
   const json again = ask({"launch", "alice/web:1", "--name", "one", "--memory", "256M", "--accel", "tcg"});
   EXPECT_EQ(again["image_owner"], "alice");
-  EXPECT_EQ(again["warnings"].size(), 1U);
+  EXPECT_EQ(again["image_signatures"], json::array());
+  ASSERT_EQ(again["warnings"].size(), 2U);  // deprecated, and allowed by no rule
+  EXPECT_THAT(again["warnings"][1].get<std::string>(), HasSubstr("is allowed by no rule of the launch policy"));
 }
 
 TEST_F(Machines, AnInterruptedApplianceIsGone) {

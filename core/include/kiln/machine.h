@@ -52,6 +52,7 @@ struct Launched {
   std::string name;
   std::filesystem::path serial_log;
   std::int64_t pid = 0;
+  std::vector<std::string> warnings = {};  ///< what the user should be told of the image
 };
 
 /// Lent to stages. Calls block; cancellation is the context's.

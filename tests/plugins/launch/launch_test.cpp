@@ -50,6 +50,12 @@ TEST_F(LaunchStage, NamesItsImageOrSaysThatThereIsNone) {
   }
 }
 
+TEST_F(LaunchStage, PassesOnWhatIsToBeSaidOfTheImage) {
+  ctx_.fake_machines.launched.warnings = {"allowed by no rule"};
+  stage_.run_with(ctx_, {{"image", text("other")}});
+  EXPECT_THAT(ctx_.warnings, ElementsAre("allowed by no rule"));
+}
+
 TEST_F(LaunchStage, IsDoneWhileItsInstanceIsThere) {
   write_text(dir_ / "serial.log", "");
   const Facts made{{"instance.serial_log", (dir_ / "serial.log").string()}};
