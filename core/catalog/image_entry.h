@@ -14,6 +14,14 @@ namespace kiln {
 /// The region that a catalog's own folder is.
 inline constexpr const char* home_region = "local";
 
+/// Somebody's word for an image; image_signature.h says what is signed.
+struct ImageSignature {
+  std::string key;        ///< id of the key
+  std::string signature;  ///< 128 hexadecimal digits
+  Moment made;            ///< when the image was made: a part of what is signed
+  Moment signed_at;       ///< for people; nobody vouches for it
+};
+
 struct ImageEntry {
   Image image;
   std::string region, owner, description;
@@ -22,7 +30,8 @@ struct ImageEntry {
   Lifecycle life;
   std::vector<std::string> channels, tags;  ///< in order
   std::map<std::string, std::string> properties;
-  std::vector<std::string> parents;  ///< ids; a parent may be gone
+  std::vector<std::string> parents;             ///< ids; a parent may be gone
+  std::vector<ImageSignature> signatures = {};  ///< the oldest first
 
   ImageState state() const { return life.at(now_moment()); }
   /// "web:2026-11-22.1"

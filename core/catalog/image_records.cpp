@@ -117,6 +117,8 @@ std::vector<ImageEntry> select(soci::session& sql, const ImageQuery& wanted) {
             [](ImageEntry& e, const std::string& name, const std::string& value) { e.properties[name] = value; });
   add_lists(sql, "SELECT image, parent, parent FROM image_parents ORDER BY parent", by_id,
             [](ImageEntry& e, const std::string& parent, const std::string&) { e.parents.push_back(parent); });
+  for (auto& [image, signature] : all_signatures(sql))
+    if (const auto it = by_id.find(image); it != by_id.end()) it->second->signatures.push_back(std::move(signature));
   return out;
 }
 
@@ -173,6 +175,7 @@ void take_over(soci::session& sql, const ImageEntry& original, const std::string
     sql << "INSERT INTO image_tags (image, tag) VALUES (:i, :t)", use(id), use(tag);
   for (const auto& [name, value] : original.properties)
     sql << "INSERT INTO image_properties (image, name, value) VALUES (:i, :n, :v)", use(id), use(name), use(value);
+  for (const ImageSignature& signature : original.signatures) put_signature(sql, id, signature);
 }
 
 void point_channel(soci::session& sql, const std::string& region, const std::string& owner, const std::string& name,

@@ -24,7 +24,8 @@ struct NewImage {
   DiskRecord disk;
   std::optional<PackRecord> pack;  ///< written by this publish
   std::vector<std::string> packs;  ///< ids of all packs that the disk's chunks are in, the new one included
-  /// It is a copy of this one, whose labels and dates it keeps; not its channels, shares, protection and visibility.
+  /// It is a copy of this one, whose labels, dates and signatures it keeps; not its channels, shares, protection and
+  /// visibility.
   std::optional<ImageEntry> original = {};
   std::shared_ptr<const SigningKey> signing_key = {};  ///< that signs the image as it is recorded; null: nobody does
 };

@@ -44,34 +44,24 @@ std::string_view to_text(CheckedSignature::Verdict verdict) {
   return "";
 }
 
-std::vector<CheckedSignature> check_signatures(const Image& image, const std::string& owner,
-                                               const std::vector<ImageSignature>& signatures,
+std::vector<CheckedSignature> check_signatures(const CatalogView& view, const ImageEntry& entry,
                                                const std::vector<RingKey>& keys) {
   using Verdict = CheckedSignature::Verdict;
+  const auto parent = entry.image.facts.find("parent");
+  const bool lost = parent != entry.image.facts.end() && !std::ranges::count(entry.parents, parent->second) &&
+                    !view.store().images.list({.id = parent->second}).empty();
   std::vector<CheckedSignature> out;
-  for (const ImageSignature& signature : signatures) {
+  for (const ImageSignature& signature : entry.signatures) {
     CheckedSignature checked{Verdict::unknown, signature, ""};
     const auto by = std::ranges::find_if(keys, [&](const RingKey& key) { return key.key.id() == signature.key; });
     if (by != keys.end()) {
-      const std::string text = signed_text(image, owner, signature.made);
+      const std::string text = signed_text(entry.image, entry.owner, signature.made);
       checked.name = by->name;
-      checked.verdict = by->key.verifies(text, signature.signature) ? Verdict::good : Verdict::bad;
+      checked.verdict = !lost && by->key.verifies(text, signature.signature) ? Verdict::good : Verdict::bad;
     }
     out.push_back(std::move(checked));
   }
   return out;
-}
-
-std::vector<CheckedSignature> check_signatures(const CatalogView& view, const ImageEntry& entry,
-                                               const std::vector<RingKey>& keys) {
-  const Store& store = view.store();
-  auto checked = check_signatures(entry.image, entry.owner, store.signatures.of_image(entry.image.id), keys);
-  const auto parent = entry.image.facts.find("parent");
-  const bool lost = parent != entry.image.facts.end() && !std::ranges::count(entry.parents, parent->second) &&
-                    !store.images.list({.id = parent->second}).empty();
-  for (CheckedSignature& one : checked)
-    if (lost && one.verdict == CheckedSignature::Verdict::good) one.verdict = CheckedSignature::Verdict::bad;
-  return checked;
 }
 
 }  // namespace kiln

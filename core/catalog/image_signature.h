@@ -13,14 +13,6 @@ namespace kiln {
 
 class CatalogView;
 
-/// As it is recorded.
-struct ImageSignature {
-  std::string key;        ///< id of the key
-  std::string signature;  ///< 128 hexadecimal digits
-  Moment made;            ///< when the image was made: a part of what is signed
-  Moment signed_at;       ///< for people; nobody vouches for it
-};
-
 /// The text: content, name, version, owner, parents, source facts and the moment of making.
 std::string signed_text(const Image&, const std::string& owner, const Moment& made);
 
@@ -40,10 +32,8 @@ struct CheckedSignature {
 std::string_view to_text(CheckedSignature::Verdict);
 
 /// In the order given.
-std::vector<CheckedSignature> check_signatures(const Image&, const std::string& owner,
-                                               const std::vector<ImageSignature>&, const std::vector<RingKey>&);
-/// Those that are recorded of the image, the oldest first. Also bad is one of an image whose record has lost a parent
-/// that is still there: with the parent it would lose what it inherits of it.
+/// Also bad are those of an image whose record has lost a parent that is still there: with the parent it would lose
+/// what it inherits of it.
 std::vector<CheckedSignature> check_signatures(const CatalogView&, const ImageEntry&, const std::vector<RingKey>&);
 
 }  // namespace kiln

@@ -17,17 +17,16 @@ void SignatureRecords::put(const std::string& image, const ImageSignature& signa
   db_.write([&](soci::session& sql) { put_signature(sql, image, signature); });
 }
 
-std::vector<ImageSignature> SignatureRecords::of_image(const std::string& image) const {
-  return db_.read([&](soci::session& sql) {
-    ImageSignature s;
-    soci::statement query = (sql.prepare << "SELECT signer, signature, made, signed_at FROM image_signatures"
-                                            " WHERE image = :i ORDER BY signed_at, signer",
-                             use(image), into(s.key), into(s.signature), into(s.made), into(s.signed_at));
-    query.execute();
-    std::vector<ImageSignature> out;
-    while (query.fetch()) out.push_back(s);
-    return out;
-  });
+std::vector<std::pair<std::string, ImageSignature>> all_signatures(soci::session& sql) {
+  std::pair<std::string, ImageSignature> row;
+  ImageSignature& s = row.second;
+  soci::statement query = (sql.prepare << "SELECT image, signer, signature, made, signed_at FROM image_signatures"
+                                          " ORDER BY signed_at, signer",
+                           into(row.first), into(s.key), into(s.signature), into(s.made), into(s.signed_at));
+  query.execute();
+  std::vector<std::pair<std::string, ImageSignature>> out;
+  while (query.fetch()) out.push_back(row);
+  return out;
 }
 
 }  // namespace kiln

@@ -1,7 +1,8 @@
 #pragma once
-// What is recorded of images' signatures.
+// What is recorded of images' signatures. An image's entry lists them.
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "catalog/database.h"
@@ -9,15 +10,12 @@
 
 namespace kiln {
 
-/// A function is one transaction. Any thread.
 class SignatureRecords {
  public:
   explicit SignatureRecords(Database& db) : db_(db) {}
 
-  /// In place of an earlier one by the same key.
+  /// In place of an earlier one by the same key. One transaction; any thread.
   void put(const std::string& image, const ImageSignature&);
-  /// The oldest first.
-  std::vector<ImageSignature> of_image(const std::string& image) const;
 
  private:
   Database& db_;
@@ -25,5 +23,7 @@ class SignatureRecords {
 
 /// Inside the caller's transaction.
 void put_signature(soci::session&, const std::string& image, const ImageSignature&);
+/// (image, signature), the oldest first.
+std::vector<std::pair<std::string, ImageSignature>> all_signatures(soci::session&);
 
 }  // namespace kiln

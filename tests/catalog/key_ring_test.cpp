@@ -53,7 +53,7 @@ TEST(SigningKeyTest, TakesNoOtherTextKeyOrSignature) {
 }
 
 TEST(SigningKeyTest, RefusesWhatIsNoKey) {
-  for (const char* text : {"", "hello", rfc_private + 30, other_kind}) {
+  for (const char* text : {"", "hello", rfc_public + 30, other_kind}) {
     const Error error = error_of([&] { (void)PublicKey::parse(text, "a.pub"); });
     EXPECT_EQ(error.failure(), Failure::invalid) << text;
     EXPECT_STREQ(error.what(), "a.pub holds no Ed25519 public key in PEM");

@@ -5,6 +5,8 @@
 
 #include "accounts.h"
 #include "catalog/image_signature.h"
+#include "catalog/region/copy.h"
+#include "catalog/region/folder_region.h"
 
 namespace kiln {
 namespace {
@@ -69,13 +71,11 @@ TEST_P(SignatureTest, SigningAgainWithTheSameKeyReplaces) {
   const Image image = publish("1");
   const SigningKey second = SigningKey::make();
   ring.push_back({"second", second.public_key(), true});
-  auto& signatures = alice.view().store().signatures;
+  SignatureRecords& signatures = alice.view().store().signatures;
   signatures.put(image.id, sign_image(image, "alice", *key));
   EXPECT_EQ(verdict("web:1"), "good");
   signatures.put(image.id, sign_image(image, "alice", second));
   EXPECT_EQ(verdict("web:1"), "goodgood");
-  (void)alice.remove("web:1");
-  EXPECT_TRUE(signatures.of_image(image.id).empty());
 }
 
 TEST_P(SignatureTest, AChangedRecordMakesItBad) {
@@ -111,9 +111,9 @@ TEST_P(SignatureTest, AChangedRecordMakesItBad) {
 }
 
 TEST_P(SignatureTest, ASignatureOfAnotherImageIsBad) {
-  const Image one = publish("1"), two = publish("2");
-  auto& signatures = alice.view().store().signatures;
-  signatures.put(two.id, signatures.of_image(one.id).front());
+  (void)publish("1");
+  const Image two = publish("2");
+  alice.view().store().signatures.put(two.id, alice.show("web:1").signatures.front());
   EXPECT_EQ(verdict("web:1"), "good");
   EXPECT_EQ(verdict("web:2"), "bad");
 }
@@ -124,6 +124,21 @@ TEST_P(SignatureTest, AParentThatIsRemovedLeavesItGood) {
   (void)publish("2", {{"parent", parent.id}});
   (void)alice.remove("web:1");  // its child is tied to the grandparent
   EXPECT_EQ(verdict("web:2"), "good");
+}
+
+TEST_P(SignatureTest, ACopyKeepsThemUnlessItBelongsToAnother) {
+  (void)publish("1", {{"source.file", "a.vhd"}});
+  const auto copied_to = [&](const std::string& account) {
+    const auto there = std::make_shared<LocalCatalog>(folder / account, Account{account, false});
+    FolderRegion to("eu", there);
+    const auto from = std::make_shared<LocalCatalog>(folder / "c", Account{"operator", true}, database);
+    (void)copy_image(FolderRegion(home_region, from), from->show("alice/web:1"), to, {});
+    return check_signatures(there->view(), there->show("web:1"), ring);
+  };
+  const auto alices = copied_to("alice");
+  ASSERT_EQ(alices.size(), 1U);
+  EXPECT_EQ(alices[0].verdict, Verdict::good);
+  EXPECT_TRUE(copied_to("bob").empty());
 }
 
 TEST_P(SignatureTest, AKeyThatCannotBeUsedPublishesNothing) {

@@ -47,6 +47,7 @@ ImageEntry copy_of(const ImageEntry& original, const Region& to) {
   const Account& account = to.account();
   if (account.is_operator || account.name == original.owner) return copy;
   copy.owner = account.name;
+  copy.signatures.clear();  // they are for the image of its owner
   copy.image.id = random_id();
   return copy;
 }
