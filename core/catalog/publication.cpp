@@ -174,14 +174,7 @@ void Publication::move_into_place(bool with_pack) {
   sync_directory(paths.disks());
 }
 
-void Publication::finish() {
-  manifest_->finish();
-  image_.id = original_ ? original_->image.id : random_id();
-  image_.name = draft_.name;
-  image_.version = draft_.version;
-  image_.content = manifest_->content();
-  image_.virtual_size = draft_.virtual_size;
-  image_.facts = draft_.facts;
+NewImage Publication::new_image() const {
   NewImage add{.image = image_,
                .region = home_region,
                .owner = owner_,
@@ -196,6 +189,18 @@ void Publication::finish() {
     add.parents = original_->parents;
   else if (const auto parent = draft_.facts.find("parent"); parent != draft_.facts.end())
     add.parents = {parent->second};
+  return add;
+}
+
+void Publication::finish() {
+  manifest_->finish();
+  image_.id = original_ ? original_->image.id : random_id();
+  image_.name = draft_.name;
+  image_.version = draft_.version;
+  image_.content = manifest_->content();
+  image_.virtual_size = draft_.virtual_size;
+  image_.facts = draft_.facts;
+  NewImage add = new_image();
   std::error_code ignored;
   // Somebody may have published the same content meanwhile; then nothing of ours is needed.
   if (store_->records.has_disk(image_.content)) {

@@ -46,6 +46,7 @@ class Publication final : public ImageSink {
  private:
   bool is_placed(const Digest&) const;
   void place(struct EncodedBatch&);
+  NewImage new_image() const;
   std::optional<PackRecord> seal_pack();
   std::vector<std::string> packs_in_use() const;
   void move_into_place(bool with_pack);
