@@ -89,7 +89,6 @@ TEST_F(Policy, AnImageIsSignedLater) {
 TEST_F(Policy, AKeyThatIsNotThereStopsAPublish) {
   kiln.write("home/config.toml", "signing_key = \"relaese\"\n");
   const std::string file = (kiln.home() / "config.toml").string();
-  EXPECT_EQ(refuse("alice", {"import", "disk.raw", "--name", "new"}, 2).substr(0, 10), "1 import  ");
   EXPECT_THAT(refuse("alice", {"import", "disk.raw", "--name", "new"}, 2),
               HasSubstr(file + ": \"signing_key\": there is no key \"relaese\"\nhelp: did you mean \"release\"?\n"));
   EXPECT_THAT(images("alice"), ElementsAre("alice/app:1", "alice/web:1"));
