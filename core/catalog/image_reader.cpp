@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <utility>
+#include <vector>
 
 namespace kiln {
 namespace {
@@ -15,13 +16,17 @@ std::size_t position_of(std::span<const Manifest::Entry> entries, std::uint64_t 
 
 }  // namespace
 
-ImageReader::ImageReader(Manifest manifest, ChunkIndex index)
-    : manifest_(std::move(manifest)), index_(std::move(index)) {
+ImageReader::ImageReader(Manifest manifest, ChunkIndex index) : manifest_(std::move(manifest)) {
   for (const Manifest::Entry& entry : manifest_.entries())
-    if (!index_.contains(entry.digest))
+    if (!index.contains(entry.digest))
       throw Error("chunk sha256:" + to_hex(entry.digest) + " is in none of the image's packs",
                   "list every image that is harmed: kiln image verify",
                   {"chunk " + std::to_string(entry.index) + " of the disk"});
+  fetch_ = [packs = std::make_shared<const ChunkIndex>(std::move(index))](const Digest& digest,
+                                                                          std::span<std::byte> chunk) {
+    const auto found = packs->find(digest);
+    packs->packs()[found.pack]->read(*found.entry, chunk);
+  };
 }
 
 Extent ImageReader::extent_at(std::uint64_t offset) const {
@@ -56,14 +61,13 @@ void ImageReader::read(std::uint64_t offset, std::span<std::byte> into) const {
 }
 
 void ImageReader::read_chunk(std::size_t position, std::uint64_t within, std::span<std::byte> into) const {
-  const auto found = index_.find(manifest_.entries()[position].digest);
-  const PackFile& pack = *index_.packs()[found.pack];
+  const Digest& digest = manifest_.entries()[position].digest;
   if (into.size() == chunk_size) {
-    pack.read(*found.entry, into);
+    fetch_(digest, into);
     return;
   }
   thread_local std::vector<std::byte> whole(chunk_size);
-  pack.read(*found.entry, whole);
+  fetch_(digest, whole);
   std::memcpy(into.data(), whole.data() + within, into.size());
 }
 

@@ -59,6 +59,15 @@ void put_record_header(std::span<std::byte> into, const PackEntry& entry) {
   std::ranges::copy(entry.digest.bytes, into.begin() + 16);
 }
 
+std::string decode_record(std::span<const std::byte> record, const Digest& digest, std::span<std::byte> into) {
+  if (record.size() < record_header_size) return "it is cut off";
+  const auto entry = parse_record(record.first(record_header_size), 0);
+  if (!entry || entry->digest != digest || entry->stored != record.size() - record_header_size)
+    return "its record header is damaged";
+  if (!decode_chunk(entry->codec, record.subspan(record_header_size), into)) return "it does not decompress";
+  return hash_chunk(into) == digest ? "" : "its sha256 does not match";
+}
+
 std::vector<std::byte> make_index(std::span<const PackEntry> entries, std::uint64_t offset) {
   std::vector<std::byte> bytes(entries.size() * index_entry_size + pack_footer_size);
   std::span<std::byte> at(bytes);

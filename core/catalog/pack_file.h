@@ -53,6 +53,9 @@ struct PackEntry {
 
 void put_pack_header(std::span<std::byte> into);
 void put_record_header(std::span<std::byte> into, const PackEntry&);
+/// Fills `into` (chunk_size bytes) from a whole record, header and stored bytes. Why it is not the chunk of that
+/// digest; empty when it is. Any thread.
+std::string decode_record(std::span<const std::byte> record, const Digest&, std::span<std::byte> into);
 /// The index and the footer, to be written at `offset`.
 std::vector<std::byte> make_index(std::span<const PackEntry>, std::uint64_t offset);
 

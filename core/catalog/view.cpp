@@ -13,25 +13,6 @@
 namespace kiln {
 namespace {
 
-/// Marks every image one of whose ancestors is revoked.
-void inherit_revocations(std::vector<ImageEntry>& all) {
-  const Moment now = now_moment();
-  std::map<std::string, ImageEntry*> by_id;
-  for (ImageEntry& entry : all) by_id.emplace(entry.image.id, &entry);
-  std::set<const ImageEntry*> settled;
-  const auto settle = [&](auto&& self, ImageEntry& entry) -> bool {
-    const bool own = !entry.life.revoked_at.empty() && entry.life.revoked_at <= now;
-    if (!settled.insert(&entry).second) return own || entry.life.ancestor_revoked;
-    for (const std::string& parent : entry.parents)
-      if (const auto it = by_id.find(parent); it != by_id.end() && self(self, *it->second)) {
-        entry.life.ancestor_revoked = true;
-        if (entry.life.reason.empty()) entry.life.reason = it->second->life.reason;
-      }
-    return own || entry.life.ancestor_revoked;
-  };
-  for (ImageEntry& entry : all) settle(settle, entry);
-}
-
 Standing standing_with(const Account& account, const ImageEntry& entry, const Share* share) {
   using Role = Standing::Role;
   // An operator who owns it may do what an owner may, and make it public besides.
@@ -112,6 +93,24 @@ const ImageEntry& newest(const std::vector<const ImageEntry*>& versions, const R
 }
 
 }  // namespace
+
+void inherit_revocations(std::vector<ImageEntry>& all) {
+  const Moment now = now_moment();
+  std::map<std::string, ImageEntry*> by_id;
+  for (ImageEntry& entry : all) by_id.emplace(entry.image.id, &entry);
+  std::set<const ImageEntry*> settled;
+  const auto settle = [&](auto&& self, ImageEntry& entry) -> bool {
+    const bool own = !entry.life.revoked_at.empty() && entry.life.revoked_at <= now;
+    if (!settled.insert(&entry).second) return own || entry.life.ancestor_revoked;
+    for (const std::string& parent : entry.parents)
+      if (const auto it = by_id.find(parent); it != by_id.end() && self(self, *it->second)) {
+        entry.life.ancestor_revoked = true;
+        if (entry.life.reason.empty()) entry.life.reason = it->second->life.reason;
+      }
+    return own || entry.life.ancestor_revoked;
+  };
+  for (ImageEntry& entry : all) settle(settle, entry);
+}
 
 Standing CatalogView::standing(const ImageEntry& entry) const {
   const auto share = store_->shares.find(entry.image.id, account_.name);

@@ -44,4 +44,7 @@ class CatalogView {
   Account account_;
 };
 
+/// Marks every image one of whose ancestors among them is revoked.
+void inherit_revocations(std::vector<ImageEntry>&);
+
 }  // namespace kiln

@@ -2,6 +2,7 @@
 // The folder that kiln keeps everything in, and what lies where in it.
 
 #include <filesystem>
+#include <string>
 
 namespace kiln::cli {
 
@@ -21,6 +22,8 @@ class Home {
   std::filesystem::path policy() const { return root_ / "policy.toml"; }  ///< which images of others may run
   std::filesystem::path catalog() const { return root_ / "catalog"; }
   std::filesystem::path instances() const { return root_ / "instances"; }
+  /// What is kept of a region that is a bucket.
+  std::filesystem::path region(const std::string& name) const { return root_ / "regions" / name; }
   std::filesystem::path bases() const { return root_ / "bases"; }    ///< images as files, for overlays to stand on
   std::filesystem::path layers() const { return root_ / "layers"; }  ///< sealed results of stages
 

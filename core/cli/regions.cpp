@@ -1,10 +1,16 @@
 #include "cli/regions.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <cstdlib>
 
 #include <fmt/format.h>
+#include <kiln/file.h>
 
 #include "catalog/names.h"
+#include "catalog/region/bucket_region.h"
 #include "catalog/region/folder_region.h"
 
 namespace kiln::cli {
@@ -23,6 +29,30 @@ Error no_such_region(Services& services, const std::string& name) {
                  near ? fmt::format("did you mean \"{}\"?", *near)
                       : fmt::format("see kiln region list; a region is a [region.{}] in {}", name,
                                     services.home().config().string()));
+}
+
+std::string variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+/// The file's first line. Refused when others may read it.
+std::string secret_in(const std::string& file) {
+  struct stat status {};
+  if (::stat(file.c_str(), &status) != 0) throw system_error("cannot read the secret key " + file, errno);
+  if ((status.st_mode & (S_IRGRP | S_IROTH)) != 0)
+    throw refused("the secret key " + file + " can be read by others", "chmod 600 " + file);
+  const std::string text = read_text(file, 4096);
+  return text.substr(0, text.find_first_of("\r\n"));
+}
+
+s3::BucketPlace bucket_of(const engine::RegionConfig& region) {
+  s3::BucketPlace place{.url = region.bucket};
+  if (!region.region.empty()) place.region = region.region;
+  place.access_key = region.access_key.empty() ? variable("AWS_ACCESS_KEY_ID") : region.access_key;
+  place.secret_key =
+      region.secret_key_file.empty() ? variable("AWS_SECRET_ACCESS_KEY") : secret_in(region.secret_key_file);
+  return place;
 }
 
 }  // namespace
@@ -48,6 +78,8 @@ std::unique_ptr<Region> open_region(Services& services, const std::string& name)
   const auto found = std::ranges::find(regions, name, &engine::RegionConfig::name);
   if (found == regions.end()) throw no_such_region(services, name);
   const Account account = services.catalog().view().account();
+  if (!found->bucket.empty())
+    return std::make_unique<BucketRegion>(name, bucket_of(*found), account, services.home().region(name));
   return std::make_unique<FolderRegion>(name, std::make_shared<LocalCatalog>(found->folder, account));
 }
 

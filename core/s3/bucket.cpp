@@ -55,6 +55,8 @@ std::string escaped(const std::string& text) {
 }  // namespace
 
 struct Bucket::State {
+  explicit State(BucketPlace given)
+      : place(std::move(given)), connections({place.region, place.access_key, place.secret_key}) {}
   BucketPlace place;
   Connections connections;
 
@@ -74,11 +76,6 @@ struct Bucket::State {
     return Error("the object store could not serve bucket " + place.url, "try again later; what is there stays there",
                  evidence);
   }
-
-  Answer ask(const Request& request) const {
-    const Answer answer = connections.perform(request);
-    return answer;
-  }
 };
 
 Bucket::Bucket(BucketPlace place) {
@@ -86,8 +83,7 @@ Bucket::Bucket(BucketPlace place) {
   if (place.access_key.empty() || place.secret_key.empty())
     throw invalid("there is no access key or no secret key for bucket " + place.url,
                   "set access_key and secret_key_file of the region, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY");
-  Credentials credentials{place.region, place.access_key, place.secret_key};
-  state_.reset(new State{std::move(place), Connections(std::move(credentials))});
+  state_ = std::make_unique<State>(std::move(place));
 }
 
 Bucket::~Bucket() = default;
@@ -97,20 +93,20 @@ const std::string& Bucket::url() const noexcept {
 }
 
 std::optional<std::vector<std::byte>> Bucket::get(const std::string& key, std::size_t limit) const {
-  Answer answer = state_->ask({.method = "GET", .url = url() + "/" + key, .answer_limit = limit});
+  Answer answer = state_->connections.perform({.method = "GET", .url = url() + "/" + key, .answer_limit = limit});
   if (answer.status == 200) return std::move(answer.body);
   if (answer.status == 404 && said_in(answer.body).code != "NoSuchBucket") return std::nullopt;
   throw state_->failure("GET " + key, answer);
 }
 
 void Bucket::put(const std::string& key, std::span<const std::byte> body) const {
-  const Answer answer =
-      state_->ask({.method = "PUT", .url = url() + "/" + key, .body = body, .answer_limit = answer_limit});
+  const Answer answer = state_->connections.perform(
+      {.method = "PUT", .url = url() + "/" + key, .body = body, .answer_limit = answer_limit});
   if (answer.status != 200) throw state_->failure("PUT " + key, answer);
 }
 
 bool Bucket::put_new(const std::string& key, std::span<const std::byte> body) const {
-  const Answer answer = state_->ask(
+  const Answer answer = state_->connections.perform(
       {.method = "PUT", .url = url() + "/" + key, .body = body, .only_new = true, .answer_limit = answer_limit});
   if (answer.status == 412) return false;
   if (answer.status != 200) throw state_->failure("PUT " + key, answer);
@@ -118,7 +114,8 @@ bool Bucket::put_new(const std::string& key, std::span<const std::byte> body) co
 }
 
 void Bucket::remove(const std::string& key) const {
-  const Answer answer = state_->ask({.method = "DELETE", .url = url() + "/" + key, .answer_limit = answer_limit});
+  const Answer answer =
+      state_->connections.perform({.method = "DELETE", .url = url() + "/" + key, .answer_limit = answer_limit});
   if (answer.status != 200 && answer.status != 204 && answer.status != 404)
     throw state_->failure("DELETE " + key, answer);
 }
@@ -129,7 +126,8 @@ std::vector<std::string> Bucket::list(const std::string& prefix) const {
     // The parts of the query are in the order in which they are signed.
     const std::string query = "list-type=2&prefix=" + escaped(prefix) +
                               (keys.empty() ? std::string() : "&start-after=" + escaped(keys.back()));
-    const Answer answer = state_->ask({.method = "GET", .url = url() + "/?" + query, .answer_limit = answer_limit});
+    const Answer answer =
+        state_->connections.perform({.method = "GET", .url = url() + "/?" + query, .answer_limit = answer_limit});
     if (answer.status != 200) throw state_->failure("list " + prefix, answer);
     pugi::xml_document document;
     const pugi::xml_parse_result parsed = document.load_buffer(answer.body.data(), answer.body.size());

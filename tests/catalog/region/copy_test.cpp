@@ -182,7 +182,7 @@ TEST_P(CopyTest, SyncWantsAChannel) {
   EXPECT_STREQ(error.what(), "\"web:1\" names no channel");
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, CopyTest, testing::Values(RegionKind::folder),
+INSTANTIATE_TEST_SUITE_P(Kinds, CopyTest, testing::Values(RegionKind::folder, RegionKind::bucket),
                          [](const auto& with) { return with.param == RegionKind::folder ? "Folder" : "Bucket"; });
 
 }  // namespace

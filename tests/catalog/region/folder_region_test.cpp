@@ -6,16 +6,19 @@
 namespace kiln {
 namespace {
 
-class FolderRegionTest : public test::Regions {};
+class FolderRegionTest : public test::Homes {
+ protected:
+  FolderRegion west() const { return test::folder_region("west", folder / "west", "alice"); }
+};
 
 TEST_F(FolderRegionTest, AFlippedByteIsRefusedOnArrival) {
   publish("1");
-  auto there = test::Regions::west();
-  copy(home(), "web", *there);
+  FolderRegion there = west();
+  copy(home(), "web", there);
   const auto pack = test::only_file(folder / "west" / "packs");
   test::flip_byte(pack, PackFile(pack).entries()[2].offset + record_header_size + 5);
   FolderRegion other = home("alice", "other");
-  const Error error = test::error_of([&] { copy(*west(), "web", other); });
+  const Error error = test::error_of([&] { copy(west(), "web", other); });
   EXPECT_THAT(error.what(), testing::HasSubstr("is damaged"));
   EXPECT_THAT(other.images(), testing::IsEmpty());
   EXPECT_TRUE(test::files_in(folder / "other" / "packs").empty());

@@ -9,29 +9,31 @@
 
 #include "catalog/accounts.h"
 #include "catalog/fixture.h"
+#include "catalog/region/bucket_region.h"
 #include "catalog/region/copy.h"
 #include "catalog/region/folder_region.h"
+#include "support/rgw.h"
 
 namespace kiln::test {
 
-enum class RegionKind { folder, bucket };
+/// A home's catalog as a region, used as that account; "operator" is one.
+inline FolderRegion folder_region(const std::string& name, const std::filesystem::path& folder,
+                                  const std::string& account) {
+  return {name, std::make_shared<LocalCatalog>(folder, Account{account, account == "operator"})};
+}
 
-/// A home of one account, with a region "west" beside it.
-class Regions : public testing::TestWithParam<RegionKind> {
+inline s3::BucketPlace bucket_place(const std::string& url) {
+  return {.url = url, .access_key = ObjectStore::access_key, .secret_key = ObjectStore::secret_key};
+}
+
+/// A home with the versions "web:1" and "web:2", which differ in one chunk.
+class Homes : public testing::Test {
  protected:
-  /// A home's catalog as a region, used as that account.
   FolderRegion home(const std::string& account = "alice", const std::string& which = "home") const {
-    const auto catalog = std::make_shared<LocalCatalog>(folder / which, Account{account, account == "operator"});
-    return {home_region, catalog};
+    return folder_region(home_region, folder / which, account);
   }
-  std::unique_ptr<Region> west(const std::string& account = "alice") const {
-    const auto catalog = std::make_shared<LocalCatalog>(folder / "west", Account{account, account == "operator"});
-    return std::make_unique<FolderRegion>("west", catalog);
-  }
-  /// The disk of version 2 differs from that of version 1 in one chunk.
-  Image publish(const std::string& version, const std::string& channel = {}, const std::string& account = "alice",
-                const std::string& which = "home") {
-    LocalCatalog catalog(folder / which, Account{account, false});
+  Image publish(const std::string& version, const std::string& channel = {}) {
+    LocalCatalog catalog(folder / "home", Account{"alice", false});
     MemoryDisk disk = make_disk(size, 1);
     if (version == "2") disk.flip(size / 2);
     return test::publish(catalog, disk, {"web", version, channel, 0, {{"os.distro", "debian"}}}).image;
@@ -43,6 +45,34 @@ class Regions : public testing::TestWithParam<RegionKind> {
 
   static constexpr std::uint64_t size = 3 << 20;
   TempDir folder;
+};
+
+/// With a bucket of its own.
+class WithBucket : public Homes {
+ protected:
+  BucketRegion bucket(const std::string& account = "alice") const {
+    return {"west", bucket_place(url), Account{account, account == "operator"}, folder / "cache"};
+  }
+  std::string url = ObjectStore::shared().new_bucket();
+  s3::Bucket objects{bucket_place(url)};
+};
+
+enum class RegionKind { folder, bucket };
+
+/// With a region "west" of either kind.
+class Regions : public Homes, public testing::WithParamInterface<RegionKind> {
+ protected:
+  std::unique_ptr<Region> west(const std::string& account = "alice") {
+    if (GetParam() == RegionKind::folder)
+      return std::make_unique<FolderRegion>(
+          "west", std::make_shared<LocalCatalog>(folder / "west", Account{account, account == "operator"}));
+    if (url_.empty()) url_ = ObjectStore::shared().new_bucket();
+    return std::make_unique<BucketRegion>("west", bucket_place(url_), Account{account, account == "operator"},
+                                          folder / "cache");
+  }
+
+ private:
+  std::string url_;
 };
 
 }  // namespace kiln::test

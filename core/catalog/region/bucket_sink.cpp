@@ -1,0 +1,98 @@
+#include "catalog/region/bucket_sink.h"
+
+#include <algorithm>
+
+#include "catalog/names.h"
+#include "catalog/pack_file.h"
+#include "catalog/region/image_document.h"
+
+namespace kiln {
+namespace {
+
+struct Records final : Encoded {
+  struct Record {
+    Digest digest;
+    std::vector<std::byte> bytes;
+  };
+  std::vector<Record> records;
+};
+
+std::span<const std::byte> as_bytes(const std::string& text) {
+  return std::as_bytes(std::span(text));
+}
+
+/// The form that a chunk has in a pack, too.
+std::vector<std::byte> record_of(const Digest& digest, std::span<const std::byte> chunk) {
+  std::vector<std::byte> record(record_header_size + chunk_size);
+  const EncodedChunk encoded = encode_chunk(chunk, std::span(record).subspan(record_header_size));
+  put_record_header(record, {digest, 0, static_cast<std::uint32_t>(encoded.size), encoded.codec});
+  record.resize(record_header_size + encoded.size);
+  return record;
+}
+
+}  // namespace
+
+BucketSink::BucketSink(std::shared_ptr<const BucketObjects> objects, ImageEntry copy, Manifest manifest,
+                       std::string channel)
+    : objects_(std::move(objects)),
+      copy_(std::move(copy)),
+      manifest_(std::move(manifest)),
+      channel_(std::move(channel)),
+      present_(objects_->present()) {
+  if (!objects_->has_manifest(manifest_.content()))
+    objects_->bucket().put(BucketObjects::marker_key(manifest_.content()), {});
+}
+
+bool BucketSink::is_first(const Digest& digest) const {
+  const std::lock_guard lock(mutex_);
+  return taken_.insert(digest).second;
+}
+
+std::unique_ptr<Encoded> BucketSink::encode(std::shared_ptr<const Batch> batch) const {
+  auto out = std::make_unique<Records>();
+  for (std::size_t i = 0; i < batch->digests.size(); ++i) {
+    const Digest& digest = batch->digests[i];
+    if (digest.is_zero_chunk() || knows(digest) || !is_first(digest)) continue;
+    out->records.push_back({digest, record_of(digest, batch->bytes.subspan(i * chunk_size, chunk_size))});
+  }
+  out->batch = std::move(batch);
+  return out;
+}
+
+void BucketSink::store(Encoded& encoded) {
+  for (const Records::Record& record : static_cast<Records&>(encoded).records) {
+    if (objects_->bucket().put_new(BucketObjects::chunk_key(record.digest), record.bytes)) ++stored_;
+    sent_bytes_ += record.bytes.size();
+  }
+}
+
+/// The list of digests is what says which chunks are there: it is read back.
+void BucketSink::send_manifest() const {
+  const std::string key = BucketObjects::manifest_key(manifest_.content());
+  (void)objects_->bucket().put_new(key, manifest_.bytes());
+  const auto stored = objects_->bucket().get(key, manifest_.bytes().size());
+  if (!stored || !std::ranges::equal(*stored, manifest_.bytes()))
+    throw Error("region \"" + objects_->region() + "\" did not keep the manifest as it was sent",
+                "remove this object and copy again", {objects_->bucket().url() + "/" + key});
+}
+
+void BucketSink::claim_name() const {
+  const std::string key = BucketObjects::name_key(copy_);
+  if (objects_->bucket().put_new(key, as_bytes(copy_.image.id))) return;
+  if (objects_->text(key) == copy_.image.id) return;  // by this very image: a request that was repeated, or a copy
+  objects_->bucket().remove(BucketObjects::document_key(copy_.image.id));
+  throw version_exists(copy_.image.name, copy_.image.version);
+}
+
+void BucketSink::finish() {
+  const s3::Bucket& bucket = objects_->bucket();
+  send_manifest();
+  copy_.image.created = now_moment();
+  copy_.image.stored_bytes = sent_bytes_;
+  bucket.put(BucketObjects::document_key(copy_.image.id), as_bytes(to_document(copy_)));
+  claim_name();
+  if (!channel_.empty()) bucket.put(BucketObjects::channel_key(copy_, channel_), as_bytes(copy_.image.id));
+  bucket.remove(BucketObjects::marker_key(copy_.image.content));
+}
+
+}  // namespace kiln
