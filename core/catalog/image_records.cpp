@@ -227,7 +227,10 @@ Image ImageRecords::add(const NewImage& add) {
     remove_expired(sql, image.created);  // whose versions are free again
     if (image.version.empty()) image.version = next_version(sql, add, image.created.substr(0, 10));
     if (has(sql, add.region, add.owner, image.name, image.version)) throw version_exists(image.name, image.version);
-    if (has_disk(sql, image.content))
+    const bool known = has_disk(sql, image.content);
+    if (known && add.replaces_packs)
+      replace_disk_packs(sql, image.content, add.pack, add.packs, image.created);
+    else if (known)
       image.stored_bytes = 0;
     else
       insert_disk(sql, add.disk, add.pack, add.packs, image.created);

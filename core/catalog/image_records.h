@@ -24,6 +24,8 @@ struct NewImage {
   DiskRecord disk;
   std::optional<PackRecord> pack;  ///< written by this publish
   std::vector<std::string> packs;  ///< ids of all packs that the disk's chunks are in, the new one included
+  /// The disk may be on record, in packs that are damaged: it is read from `packs` from now on.
+  bool replaces_packs = false;
   /// It is a copy of this one, whose labels, dates and signatures it keeps; not its channels, shares, protection and
   /// visibility.
   std::optional<ImageEntry> original = {};

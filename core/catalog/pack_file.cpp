@@ -59,6 +59,14 @@ void put_record_header(std::span<std::byte> into, const PackEntry& entry) {
   std::ranges::copy(entry.digest.bytes, into.begin() + 16);
 }
 
+std::vector<std::byte> make_record(const Digest& digest, std::span<const std::byte> chunk) {
+  std::vector<std::byte> record(record_header_size + chunk_size);
+  const EncodedChunk encoded = encode_chunk(chunk, std::span(record).subspan(record_header_size));
+  put_record_header(record, {digest, 0, static_cast<std::uint32_t>(encoded.size), encoded.codec});
+  record.resize(record_header_size + encoded.size);
+  return record;
+}
+
 std::string decode_record(std::span<const std::byte> record, const Digest& digest, std::span<std::byte> into) {
   if (record.size() < record_header_size) return "it is cut off";
   const auto entry = parse_record(record.first(record_header_size), 0);
@@ -142,6 +150,13 @@ void PackFile::read(const PackEntry& entry, std::span<std::byte> into) const {
     throw Error("chunk sha256:" + to_hex(entry.digest) + " is damaged: " + why,
                 "list every image that is harmed: kiln image verify",
                 {"pack " + path().string() + ", record at byte " + std::to_string(entry.offset)});
+}
+
+std::vector<std::byte> PackFile::record(const PackEntry& entry) const {
+  if (!damage(entry).empty()) return {};
+  std::vector<std::byte> record(record_header_size + entry.stored);
+  file_.read_at(entry.offset, record);
+  return record;
 }
 
 std::string PackFile::damage(const PackEntry& entry) const {

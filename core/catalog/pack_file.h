@@ -53,6 +53,8 @@ struct PackEntry {
 
 void put_pack_header(std::span<std::byte> into);
 void put_record_header(std::span<std::byte> into, const PackEntry&);
+/// The record of a chunk: header and stored bytes. Any thread.
+std::vector<std::byte> make_record(const Digest&, std::span<const std::byte> chunk);
 /// Fills `into` (chunk_size bytes) from a whole record, header and stored bytes. Why it is not the chunk of that
 /// digest; empty when it is. Any thread.
 std::string decode_record(std::span<const std::byte> record, const Digest&, std::span<std::byte> into);
@@ -71,6 +73,8 @@ class PackFile {
 
   /// Fills `into` (chunk_size bytes) and compares the SHA-256. Throws Error when it is damaged.
   void read(const PackEntry&, std::span<std::byte> into) const;
+  /// Its record as it is stored; empty when the chunk cannot be read back as it was written.
+  std::vector<std::byte> record(const PackEntry&) const;
   /// Why a chunk and its record header cannot be read back as they were written; empty when they can.
   std::string damage(const PackEntry&) const;
 

@@ -24,12 +24,17 @@ struct EncodedBatch final : Encoded {
 
 namespace {
 
-/// A pack that got lost does not keep anybody from publishing: its chunks count as new.
+/// A pack that got lost or is known to be damaged does not keep anybody from publishing: its chunks count as new.
 std::vector<std::string> ids_of_present(const Store& store) {
   std::vector<std::string> ids;
   for (const PackRecord& pack : store.records.packs())
-    if (fs::exists(store.paths.pack(pack.id))) ids.push_back(pack.id);
+    if (fs::exists(store.paths.pack(pack.id)) && !fs::exists(store.paths.damage_mark(pack.id))) ids.push_back(pack.id);
   return ids;
+}
+
+bool is_damaged(const Store& store, const Digest& content) {
+  return std::ranges::any_of(store.records.packs_of(content),
+                             [&](const std::string& pack) { return fs::exists(store.paths.damage_mark(pack)); });
 }
 
 void rename_file(const fs::path& from, const fs::path& to) {
@@ -183,6 +188,7 @@ NewImage Publication::new_image() const {
                .disk = {image_.content, image_.virtual_size, all_chunks_},
                .pack = {},
                .packs = {},
+               .replaces_packs = false,
                .original = original_,
                .signing_key = signing_key_};
   if (original_)
@@ -203,7 +209,8 @@ void Publication::finish() {
   NewImage add = new_image();
   std::error_code ignored;
   // Somebody may have published the same content meanwhile; then nothing of ours is needed.
-  if (store_->records.has_disk(image_.content)) {
+  add.replaces_packs = is_damaged(*store_, image_.content);
+  if (store_->records.has_disk(image_.content) && !add.replaces_packs) {
     store_->require_packs(store_->records.packs_of(image_.content));
     discard_pack();
     fs::remove(staged_manifest_, ignored);

@@ -18,6 +18,10 @@ struct StorePaths {
   std::filesystem::path lock() const { return root / "lock"; }            ///< see Store::keep_files()
   std::filesystem::path open_lock() const { return root / "open.lock"; }  ///< while records are made or migrated
 
+  /// Files named after packs in which a verification found damage: publishing does not count on them.
+  std::filesystem::path damaged() const { return root / "damaged"; }
+  std::filesystem::path damage_mark(const std::string& pack) const { return damaged() / pack; }
+
   std::filesystem::path pack(const std::string& id) const { return packs() / (id + ".pack"); }
   std::filesystem::path manifest(const Digest& content) const { return disks() / (to_hex(content) + ".manifest"); }
 };

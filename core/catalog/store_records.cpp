@@ -2,6 +2,8 @@
 
 #include <soci/soci.h>
 
+#include "catalog/lifecycle.h"
+
 namespace kiln {
 namespace {
 
@@ -17,6 +19,12 @@ std::vector<PackRecord> select_packs(soci::session& sql, const std::string& wher
   query.execute();
   while (query.fetch()) out.push_back({id, static_cast<std::uint64_t>(bytes), static_cast<std::uint64_t>(chunks)});
   return out;
+}
+
+void insert_pack(soci::session& sql, const PackRecord& pack, const std::string& now) {
+  const auto bytes = static_cast<long long>(pack.bytes), chunks = static_cast<long long>(pack.chunks);
+  sql << "INSERT INTO packs (id, bytes, chunks, created) VALUES (:i, :b, :c, :t)", use(pack.id), use(bytes),
+      use(chunks), use(now);
 }
 
 constexpr const char* pack_is_unused = "WHERE id NOT IN (SELECT pack FROM disk_packs)";
@@ -35,15 +43,20 @@ void insert_disk(soci::session& sql, const DiskRecord& disk, const std::optional
                  const std::vector<std::string>& packs, const std::string& now) {
   const std::string content = to_hex(disk.content);
   const auto size = static_cast<long long>(disk.virtual_size), data = static_cast<long long>(disk.data_chunks);
-  if (new_pack) {
-    const auto bytes = static_cast<long long>(new_pack->bytes), chunks = static_cast<long long>(new_pack->chunks);
-    sql << "INSERT INTO packs (id, bytes, chunks, created) VALUES (:i, :b, :c, :t)", use(new_pack->id), use(bytes),
-        use(chunks), use(now);
-  }
+  if (new_pack) insert_pack(sql, *new_pack, now);
   sql << "INSERT INTO disks (content, virtual_size, data_chunks) VALUES (:c, :s, :d)", use(content), use(size),
       use(data);
   for (const std::string& pack : packs)
     sql << "INSERT INTO disk_packs (content, pack) VALUES (:c, :p)", use(content), use(pack);
+}
+
+void replace_disk_packs(soci::session& sql, const Digest& content, const std::optional<PackRecord>& new_pack,
+                        const std::vector<std::string>& packs, const std::string& now) {
+  const std::string c = to_hex(content);
+  if (new_pack) insert_pack(sql, *new_pack, now);
+  sql << "DELETE FROM disk_packs WHERE content = :c", use(c);
+  for (const std::string& pack : packs)
+    sql << "INSERT INTO disk_packs (content, pack) VALUES (:c, :p)", use(c), use(pack);
 }
 
 bool StoreRecords::has_disk(const Digest& content) const {
@@ -79,6 +92,29 @@ std::vector<DiskRecord> StoreRecords::disks() const {
       out.push_back({parse_digest(content).value_or(Digest{}), static_cast<std::uint64_t>(size),
                      static_cast<std::uint64_t>(data)});
     return out;
+  });
+}
+
+std::vector<Digest> StoreRecords::disks_of(const std::string& pack) const {
+  return db_.read([&](soci::session& sql) {
+    std::vector<Digest> out;
+    std::string content;
+    soci::statement query =
+        (sql.prepare << "SELECT content FROM disk_packs WHERE pack = :p ORDER BY content", use(pack), into(content));
+    query.execute();
+    while (query.fetch()) out.push_back(parse_digest(content).value_or(Digest{}));
+    return out;
+  });
+}
+
+void StoreRecords::replace_pack(const std::string& old, const PackRecord& fresh, const std::vector<Digest>& disks) {
+  db_.write([&](soci::session& sql) {
+    insert_pack(sql, fresh, now_moment());
+    // One by one: another disk may have begun to count on the old pack since these were looked at.
+    for (const Digest& disk : disks) {
+      const std::string content = to_hex(disk);
+      sql << "UPDATE disk_packs SET pack = :n WHERE pack = :o AND content = :c", use(fresh.id), use(old), use(content);
+    }
   });
 }
 

@@ -32,6 +32,11 @@ class StoreRecords {
   std::vector<std::string> packs_of(const Digest& content) const;
   std::vector<DiskRecord> disks() const;
 
+  /// The contents that are read from a pack.
+  std::vector<Digest> disks_of(const std::string& pack) const;
+  /// These disks are read from `fresh` instead of `old`, which stays on record until it is forgotten as unused.
+  void replace_pack(const std::string& old, const PackRecord& fresh, const std::vector<Digest>& disks);
+
   /// Forgets disks that no image has and packs that no disk has. Only under the exclusive lock of the store.
   std::vector<PackRecord> forget_unused();
 
@@ -43,5 +48,8 @@ class StoreRecords {
 void insert_disk(soci::session&, const DiskRecord&, const std::optional<PackRecord>& new_pack,
                  const std::vector<std::string>& packs, const std::string& now);
 bool has_disk(soci::session&, const Digest& content);
+/// Inside the caller's transaction: the disk is read from these packs instead, the new one among them.
+void replace_disk_packs(soci::session&, const Digest& content, const std::optional<PackRecord>& new_pack,
+                        const std::vector<std::string>& packs, const std::string& now);
 
 }  // namespace kiln

@@ -39,6 +39,7 @@ class Verification {
     find_missing(index);
     collect_jobs(index, only.has_value());
     read_all();
+    mark_packs(!only);
     name_images();
     return std::move(report_);
   }
@@ -144,6 +145,23 @@ class Verification {
       report_.damaged.push_back({job.entry->digest, job.pack->path(), job.entry->offset, std::move(why), {}, {}});
     }
     return job.entry->stored;
+  }
+
+  /// So that nobody publishes onto what is damaged; and what a whole store's verification found mended counts again.
+  void mark_packs(bool all) const {
+    std::set<std::string> damaged;
+    for (const DamagedChunk& chunk : report_.damaged)
+      if (chunk.file.extension() == ".pack" && !chunk.digest.is_zero_chunk()) damaged.insert(chunk.file.stem());
+    std::error_code ignored;  // a store that is read-only is verified all the same
+    if (!damaged.empty()) std::filesystem::create_directory(store_.paths.damaged(), ignored);
+    for (const std::string& pack : damaged)
+      if (!std::filesystem::exists(store_.paths.damage_mark(pack), ignored)) try {
+          File::create(store_.paths.damage_mark(pack));
+        } catch (const Error&) {
+        }
+    if (all && std::filesystem::exists(store_.paths.damaged(), ignored))
+      for (const auto& mark : std::filesystem::directory_iterator(store_.paths.damaged(), ignored))
+        if (!damaged.contains(mark.path().filename())) std::filesystem::remove(mark.path(), ignored);
   }
 
   void name_images() {

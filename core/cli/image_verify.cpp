@@ -54,7 +54,9 @@ int run_image_verify(Call& call) {
                                    chunk.file.string(), chunk.reason, listed(chunk.images)));
   }
   throw Error(fmt::format("{} of {} chunks of {} are damaged", report.damaged.size(), report.chunks, reference),
-              "remove every image that keeps the damaged packs, then publish them again from their sources: " +
+              "mend them: kiln image repair --from REGION; or remove every image that keeps the damaged packs, then "
+              "publish them again "
+              "from their sources: " +
                   listed({keepers.begin(), keepers.end()}),
               evidence);
 }

@@ -48,6 +48,7 @@ int run_image_restore(Call&);
 int run_image_prune(Call&);
 int run_image_copy(Call&);
 int run_image_sync(Call&);
+int run_image_repair(Call&);
 int run_image_promote(Call&);
 int run_image_rollback(Call&);
 int run_image_channel(Call&);

@@ -41,14 +41,18 @@ Said said_in(std::span<const std::byte> body) {
   return {error.child_value("Code"), error.child_value("Message")};
 }
 
-/// "prefix" as a part of a query.
+/// As a part of a query, in the way in which it is signed: others may have put keys of any kind into the bucket.
 std::string escaped(const std::string& text) {
+  static constexpr char digits[] = "0123456789ABCDEF";
+  constexpr std::string_view plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
   std::string out;
-  for (const char c : text)
-    if (c == '/')
-      out += "%2F";
-    else
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (plain.find(c) != std::string_view::npos)
       out += c;
+    else
+      ((out += '%') += digits[byte >> 4]) += digits[byte & 15];
+  }
   return out;
 }
 

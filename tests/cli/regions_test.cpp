@@ -2,6 +2,7 @@
 #include <filesystem>
 
 #include "cli/accounts.h"
+#include "support/disks.h"
 #include "support/rgw.h"
 
 namespace kiln::test {
@@ -55,6 +56,26 @@ TEST_F(Regions, AChannelIsMirrored) {
   EXPECT_EQ(
       refuse("alice", {"image", "sync", "web:1", "--to", "west"}, 2),
       "error: \"web:1\" names no channel\nhelp: give NAME:CHANNEL, such as web:stable; see kiln image list web\n");
+}
+
+TEST_F(Regions, DamageIsMended) {
+  tell("alice", {"image", "copy", "web", "--to", "west"});
+  EXPECT_EQ(tell("", {"image", "repair", "--from", "west"}), "the whole store: nothing is damaged\n");
+  const auto pack = kiln.home() / "catalog/packs" / files_below(kiln.home() / "catalog/packs").at(0);
+  flip_byte(pack, std::filesystem::file_size(pack) / 2);
+  ask("", {"image", "verify"}, 1);
+  EXPECT_EQ(tell("alice", {"image", "repair", "web", "--from", "west"}),
+            "web: mended; 1 chunks and 0 manifests fetched from west, 1 packs written anew\n");
+  EXPECT_EQ(ask("", {"image", "verify"})["ok"], true);
+
+  const auto fresh = kiln.home() / "catalog/packs" / files_below(kiln.home() / "catalog/packs").at(0);
+  flip_byte(fresh, std::filesystem::file_size(fresh) / 2);
+  const json left = ask("", {"image", "repair", "--from", "local"}, 1);  // from itself: it has no other
+  EXPECT_EQ(left["ok"], false);
+  EXPECT_EQ(left["left"].size(), 1U);
+  EXPECT_THAT(refuse("", {"image", "repair", "--from", "local"}, 1),
+              StartsWith("error: not all of the whole store could be mended from region \"local\"\n"));
+  EXPECT_THAT(refuse("", {"image", "repair"}, 2), StartsWith("error: kiln image repair: --from is missing\n"));
 }
 
 TEST_F(Regions, MistakesAreNamed) {

@@ -21,15 +21,6 @@ std::span<const std::byte> as_bytes(const std::string& text) {
   return std::as_bytes(std::span(text));
 }
 
-/// The form that a chunk has in a pack, too.
-std::vector<std::byte> record_of(const Digest& digest, std::span<const std::byte> chunk) {
-  std::vector<std::byte> record(record_header_size + chunk_size);
-  const EncodedChunk encoded = encode_chunk(chunk, std::span(record).subspan(record_header_size));
-  put_record_header(record, {digest, 0, static_cast<std::uint32_t>(encoded.size), encoded.codec});
-  record.resize(record_header_size + encoded.size);
-  return record;
-}
-
 }  // namespace
 
 BucketSink::BucketSink(std::shared_ptr<const BucketObjects> objects, ImageEntry copy, Manifest manifest,
@@ -53,7 +44,7 @@ std::unique_ptr<Encoded> BucketSink::encode(std::shared_ptr<const Batch> batch) 
   for (std::size_t i = 0; i < batch->digests.size(); ++i) {
     const Digest& digest = batch->digests[i];
     if (digest.is_zero_chunk() || knows(digest) || !is_first(digest)) continue;
-    out->records.push_back({digest, record_of(digest, batch->bytes.subspan(i * chunk_size, chunk_size))});
+    out->records.push_back({digest, make_record(digest, batch->bytes.subspan(i * chunk_size, chunk_size))});
   }
   out->batch = std::move(batch);
   return out;

@@ -13,12 +13,25 @@ using nlohmann::json;
 
 constexpr int document_version = 1;
 
-bool is_id(const std::string& text) {
-  return !text.empty() && text.size() <= 36 && text.find_first_not_of("0123456789abcdef-") == std::string::npos;
+bool is_id(const std::string& text, std::size_t longest = 36) {
+  return !text.empty() && text.size() <= longest && text.find_first_not_of("0123456789abcdef-") == std::string::npos;
 }
 
 Error damaged(const std::string& why) {
   return Error("an image's document is damaged", "copy the image there again", {why});
+}
+
+ImageSignature signature_in(const json& document) {
+  ImageSignature out{document.at("key"), document.at("signature"), document.at("made"), document.at("signed_at")};
+  if (!is_id(out.key, 64) || !is_id(out.signature, 128)) throw damaged("a signature is none");
+  return out;
+}
+
+json signatures_of(const ImageEntry& entry) {
+  json out = json::array();
+  for (const ImageSignature& s : entry.signatures)
+    out.push_back({{"key", s.key}, {"signature", s.signature}, {"made", s.made}, {"signed_at", s.signed_at}});
+  return out;
 }
 
 ImageEntry read(const json& document) {
@@ -44,6 +57,7 @@ ImageEntry read(const json& document) {
   document.at("tags").get_to(entry.tags);
   document.at("properties").get_to(entry.properties);
   document.at("parents").get_to(entry.parents);
+  for (const json& signature : document.at("signatures")) entry.signatures.push_back(signature_in(signature));
   Lifecycle& life = entry.life;
   document.at("deprecated_at").get_to(life.deprecated_at);
   document.at("obsolete_at").get_to(life.obsolete_at);
@@ -71,6 +85,7 @@ std::string to_document(const ImageEntry& entry) {
                       {"tags", entry.tags},
                       {"properties", entry.properties},
                       {"parents", entry.parents},
+                      {"signatures", signatures_of(entry)},
                       {"deprecated_at", life.deprecated_at},
                       {"obsolete_at", life.obsolete_at},
                       {"replacement", life.replacement},
