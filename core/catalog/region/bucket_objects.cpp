@@ -145,7 +145,7 @@ void BucketObjects::forget_others(const std::vector<std::string>& manifests) con
   std::set<std::string> there;
   for (const std::string& key : manifests) there.insert(last_part(key));
   std::error_code ignored;
-  for (const fs::directory_entry& entry : fs::directory_iterator(cache_))
+  for (const fs::directory_entry& entry : fs::directory_iterator(cache_, ignored))
     if (entry.path().extension() == manifest_suffix && !there.contains(entry.path().filename()))
       fs::remove(entry.path(), ignored);
 }

@@ -120,14 +120,15 @@ class Repair {
 
   void write_anew(const std::string& old) {
     const std::string id = random_id();
-    const NewFile note(store_.paths.staging() / (id + ".repair"));  // so that a crash is noticed
     const fs::path staged = store_.paths.staging() / (id + ".pack");
     const auto file = open(old);
     const std::vector<Digest> disks = store_.records.disks_of(old);
     const ChunkIndex pack(file ? ChunkIndex::Packs{file} : ChunkIndex::Packs{});
     try {
       const PackRecord fresh = write_pack(staged, id, needed_of(old, file.get(), disks), pack);
-      fs::rename(staged, store_.paths.pack(id));
+      std::error_code error;
+      fs::rename(staged, store_.paths.pack(id), error);
+      if (error) throw system_error("cannot name " + store_.paths.pack(id).string(), error.value());
       sync_directory(store_.paths.packs());
       store_.records.replace_pack(old, fresh, disks);
     } catch (...) {
@@ -156,11 +157,12 @@ RepairReport repair(LocalCatalog& catalog, std::optional<std::string_view> refer
   Store& store = catalog.view().store();
   {
     const FileLock keep = store.keep_files();
+    store.ask_for_sweep();  // stays until the packs that were replaced are gone, so that a crash is noticed
     Repair work(store, from, options, report);
     if (work.mend_manifests(found)) found = catalog.verify(reference, options);
     work.mend_packs(found);
   }
-  if (!store.sweep().done) store.ask_for_sweep();  // the packs that were replaced
+  (void)store.sweep();
   return report;
 }
 
