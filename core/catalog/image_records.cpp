@@ -10,6 +10,7 @@
 
 #include "catalog/names.h"
 #include "catalog/signature_records.h"
+#include "catalog/usage_records.h"
 
 namespace kiln {
 namespace {
@@ -160,6 +161,7 @@ void insert_image(soci::session& sql, const NewImage& add, const Image& image) {
       use(image.id), use(add.region), use(add.owner), use(image.name), use(image.version), use(image.created),
       use(stored), use(facts);
   sql << "INSERT INTO image_disks (image, position, content) VALUES (:i, 0, :c)", use(image.id), use(content);
+  record_change(sql, image.id, image.created, true);
   for (const std::string& parent : add.parents)
     sql << "INSERT INTO image_parents (image, parent) VALUES (:i, :p)", use(image.id), use(parent);
 }
@@ -194,7 +196,8 @@ void point_channel(soci::session& sql, const std::string& region, const std::str
 
 /// Removes an image. Its children are tied to its parents, and are handed its revocation, which they could no longer
 /// find in the graph.
-void remove_image(soci::session& sql, const std::string& id) {
+void remove_image(soci::session& sql, const std::string& id, const Moment& at) {
+  record_change(sql, id, at, false);
   sql << "INSERT INTO image_parents (image, parent) SELECT c.image, p.parent FROM image_parents c"
          " JOIN image_parents p ON p.image = c.parent WHERE c.parent = :i AND NOT EXISTS"
          " (SELECT 1 FROM image_parents k WHERE k.image = c.image AND k.parent = p.parent)",
@@ -208,17 +211,18 @@ void remove_image(soci::session& sql, const std::string& id) {
   sql << "DELETE FROM images WHERE id = :i", use(id);
 }
 
-void remove_expired(soci::session& sql, const Moment& now) {
-  std::string id;
-  soci::statement query =
-      (sql.prepare << "SELECT id FROM images WHERE purge_at <> '' AND purge_at <= :n", use(now), into(id));
-  query.execute();
-  std::vector<std::string> ids;
-  while (query.fetch()) ids.push_back(id);
-  for (const std::string& expired : ids) remove_image(sql, expired);
-}
-
 }  // namespace
+
+void remove_expired(soci::session& sql, const Moment& now) {
+  std::pair<std::string, Moment> row;
+  soci::statement query = (sql.prepare << "SELECT id, purge_at FROM images WHERE purge_at <> '' AND purge_at <= :n"
+                                          " ORDER BY purge_at, sequence",
+                           use(now), into(row.first), into(row.second));
+  query.execute();
+  std::vector<std::pair<std::string, Moment>> expired;
+  while (query.fetch()) expired.push_back(row);
+  for (const auto& [id, purge_at] : expired) remove_image(sql, id, purge_at);
+}
 
 Image ImageRecords::add(const NewImage& add) {
   return db_.write([&](soci::session& sql) {
@@ -304,7 +308,11 @@ void ImageRecords::set_property(const std::string& id, const std::string& name,
 }
 
 void ImageRecords::remove(const std::string& id) {
-  db_.write([&](soci::session& sql) { remove_image(sql, id); });
+  db_.write([&](soci::session& sql) {
+    const Moment now = now_moment();
+    remove_expired(sql, now);  // before it, because changes are recorded in the order of time
+    remove_image(sql, id, now);
+  });
 }
 
 void ImageRecords::purge_expired(const Moment& now) {

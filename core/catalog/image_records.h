@@ -93,4 +93,7 @@ class ImageRecords {
   Database& db_;
 };
 
+/// Inside the caller's transaction: the images whose term in the trash is over go, each at the moment of its end.
+void remove_expired(soci::session&, const Moment& now);
+
 }  // namespace kiln

@@ -59,6 +59,18 @@ Moment parse_moment(std::string_view text) {
   throw invalid("\"" + given + "\" is no date", "write 2026-12-31, 2026-12-31T18:00:00Z, now, or +30d");
 }
 
+std::int64_t unix_time(const Moment& moment) {
+  std::tm parts{};
+  const char* end = ::strptime(moment.c_str(), "%Y-%m-%dT%H:%M:%SZ", &parts);
+  if (end == nullptr || *end != '\0')
+    throw Error("the catalog's records hold \"" + moment + "\" for a moment", "restore them from a backup");
+  return ::timegm(&parts);
+}
+
+Moment moment_at(std::int64_t seconds) {
+  return to_moment(seconds);
+}
+
 std::string_view to_text(ImageState state) {
   switch (state) {
     case ImageState::creating:

@@ -7,6 +7,7 @@
 // A date acts when it is reached, also when nothing was running at that moment: the state is computed whenever it is
 // asked for, and never stored.
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -18,6 +19,10 @@ using Moment = std::string;
 Moment now_moment();
 /// Reads "2026-11-22", "2026-11-22T20:00:00Z", "now", and "+30d", "+2h" from now. Throws invalid().
 Moment parse_moment(std::string_view text);
+
+/// Seconds since 1970 and back. A moment that is none is an Error: its record is damaged.
+std::int64_t unix_time(const Moment&);
+Moment moment_at(std::int64_t seconds);
 
 enum class ImageState { creating, available, deprecated, obsolete, revoked, trashed, failed };
 

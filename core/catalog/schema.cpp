@@ -88,7 +88,22 @@ constexpr std::array signatures{
     " signer VARCHAR(64) NOT NULL, signature VARCHAR(128) NOT NULL, made VARCHAR(32) NOT NULL,"
     " signed_at VARCHAR(32) NOT NULL, PRIMARY KEY (image, signer))"};
 
-const std::array<std::span<const char* const>, 3> migrations{first_tables, accounts, signatures};
+// What accounts keep, for usage_meter.h. The changes are those that are not settled yet; an image that is there already
+// counts from the moment of its making.
+constexpr std::array usage{
+    "CREATE TABLE usage_changes (sequence BIGINT PRIMARY KEY, moment VARCHAR(32) NOT NULL,"
+    " region VARCHAR(64) NOT NULL, owner VARCHAR(128) NOT NULL, content VARCHAR(64) NOT NULL,"
+    " virtual_size BIGINT NOT NULL, added INTEGER NOT NULL)",
+    "CREATE TABLE usage_samples (region VARCHAR(64) NOT NULL, owner VARCHAR(128) NOT NULL, moment VARCHAR(32) NOT NULL,"
+    " unique_bytes BIGINT NOT NULL, common_bytes BIGINT NOT NULL, logical_bytes BIGINT NOT NULL,"
+    " images BIGINT NOT NULL, PRIMARY KEY (region, owner, moment))",
+    "CREATE INDEX usage_samples_by_moment ON usage_samples (moment)",
+    "CREATE TABLE usage_state (settled BIGINT NOT NULL)",
+    "INSERT INTO usage_state (settled) VALUES (0)",
+    "INSERT INTO usage_changes SELECT i.sequence, i.created, i.region, i.owner, d.content, d.virtual_size, 1"
+    " FROM images i JOIN image_disks x ON x.image = i.id AND x.position = 0 JOIN disks d ON d.content = x.content"};
+
+const std::array<std::span<const char* const>, 4> migrations{first_tables, accounts, signatures, usage};
 
 int version_of(soci::session& sql) {
   int have = 0;

@@ -7,6 +7,8 @@
 #include <set>
 #include <utility>
 
+#include "catalog/usage_meter.h"
+
 namespace kiln {
 namespace {
 
@@ -50,7 +52,8 @@ Store::Store(fs::path root, const std::string& database)
       records(*database_),
       images(*database_),
       shares(*database_),
-      signatures(*database_) {
+      signatures(*database_),
+      usage(*database_) {
   sweep_leftovers();
 }
 
@@ -74,6 +77,7 @@ Store::Swept Store::sweep() {
   if (!alone) return {};
   Swept swept{true, 0, 0};
   images.purge_expired(now_moment());
+  settle_usage(*this);  // as long as there are chunks to count
   // Records first: a crash in between leaves files without records, which the next sweep removes.
   for (const PackRecord& pack : records.forget_unused()) {
     ++swept.packs;

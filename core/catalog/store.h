@@ -12,6 +12,7 @@
 #include "catalog/signature_records.h"
 #include "catalog/store_paths.h"
 #include "catalog/store_records.h"
+#include "catalog/usage_records.h"
 #include "process/file_lock.h"
 
 namespace kiln {
@@ -32,6 +33,7 @@ class Store {
   ImageRecords images;
   ShareRecords shares;
   SignatureRecords signatures;
+  UsageRecords usage;
 
   /// While it is held, no file with a record goes away. Shared by everybody who needs files to stay: publishers, and
   /// those that are just opening files. Exclusive for whoever removes files; with that, every file without a record

@@ -69,6 +69,7 @@ int run_key_list(Call&);
 int run_key_trust(Call&);
 int run_key_export(Call&);
 int run_policy_check(Call&);
+int run_usage(Call&);
 int run_launch(Call&);
 int run_ps(Call&);
 int run_console(Call&);

@@ -87,16 +87,63 @@ void take_regions(const toml::node& node, Config& config, std::vector<Mistake>& 
       mistakes.push_back(no_table);
 }
 
+/// "0.05" in billionths, without the detour of a floating number. Nothing when it is no such number, has more than nine
+/// decimals, or is above a million.
+std::optional<std::int64_t> billionths_of(const std::string& text) {
+  const std::size_t point = text.find('.');
+  const std::string whole = text.substr(0, point), part = point == std::string::npos ? "0" : text.substr(point + 1);
+  const auto digits = [](const std::string& s, std::size_t most) {
+    return !s.empty() && s.size() <= most && s.find_first_not_of("0123456789") == std::string::npos;
+  };
+  if (!digits(whole, 7) || !digits(part, 9)) return std::nullopt;
+  const std::int64_t value = std::stoll(whole + part + std::string(9 - part.size(), '0'));
+  if (value > 1'000'000 * 1'000'000'000LL) return std::nullopt;
+  return value;
+}
+
+std::optional<std::int64_t>* setting_of(Billing& billing, std::string_view name) {
+  if (name == "per_gb_month") return &billing.per_gb_month;
+  if (name == "per_image_month") return &billing.per_image_month;
+  return name == "free_gb" ? &billing.free_gb : nullptr;
+}
+
+void take_billing(const toml::node& node, Config& config, std::vector<Mistake>& mistakes) {
+  static const std::vector<std::string> known{"currency", "per_gb_month", "per_image_month", "free_gb"};
+  if (!node.is_table()) {
+    mistakes.push_back({node.source().begin, "\"billing\" is a table", "write [billing] above its lines"});
+    return;
+  }
+  for (const auto& [key, value] : *node.as_table()) {
+    const auto text = value.value_exact<std::string>();
+    const auto number = value.value_exact<std::int64_t>();
+    std::optional<std::int64_t>* setting = setting_of(config.billing, key.str());
+    if (key == "currency" && text && !text->empty())
+      config.billing.currency = *text;
+    else if (key == "currency")
+      mistakes.push_back(no_text(key, value));
+    else if (setting == nullptr)
+      mistakes.push_back(unknown(key, known, "\"currency\", \"per_gb_month\", \"per_image_month\" and \"free_gb\""));
+    else if (const auto parsed = billionths_of(text ? *text : number ? std::to_string(*number) : ""))
+      *setting = *parsed;
+    else
+      mistakes.push_back({value.source().begin,
+                          '"' + std::string(key.str()) + "\" takes a number up to a million, as text",
+                          "write it in quotes, such as \"0.05\", so that it stays exact"});
+  }
+}
+
 /// Fills `config`; returns what it could not take, by line.
 std::vector<Mistake> take(const toml::table& root, Config& config) {
-  static const std::vector<std::string> known{"account", "catalog", "signing_key", "region"};
+  static const std::vector<std::string> known{"account", "catalog", "signing_key", "region", "billing"};
   std::vector<Mistake> mistakes;
   for (const auto& [key, node] : root) {
     std::string* setting = setting_of(config, key.str());
     if (key == "region") {
       take_regions(node, config, mistakes);
+    } else if (key == "billing") {
+      take_billing(node, config, mistakes);
     } else if (setting == nullptr) {
-      mistakes.push_back(unknown(key, known, "\"account\", \"catalog\", \"signing_key\" and [region.NAME]"));
+      mistakes.push_back(unknown(key, known, "\"account\", \"catalog\", \"signing_key\", [region.NAME] and [billing]"));
     } else if (const auto text = node.value_exact<std::string>(); text && !text->empty()) {
       *setting = *text;
     } else {

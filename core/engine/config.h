@@ -1,7 +1,9 @@
 #pragma once
 // What a user has settled for all runs: $KILN_HOME/config.toml.
 
+#include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,12 +19,20 @@ struct RegionConfig {
   std::string secret_key_file = {};  ///< an absolute path; empty: $AWS_SECRET_ACCESS_KEY
 };
 
+/// [billing]: what is paid for what is kept. Billionths of the currency, and of a GB.
+struct Billing {
+  std::string currency = {};
+  std::optional<std::int64_t> per_gb_month = {}, per_image_month = {};
+  std::optional<std::int64_t> free_gb = {};  ///< of each owner and region
+};
+
 /// As written; empty where nothing is.
 struct Config {
   std::string account;                     ///< as whom the catalog is used
   std::string catalog;                     ///< where its records are: "postgresql://user@host/name"
   std::string signing_key;                 ///< the key that signs every image that is published
   std::vector<RegionConfig> regions = {};  ///< by name
+  Billing billing = {};
 };
 
 /// A file that is not there is an empty one. Throws invalid() that names file, line and column of the first mistake,

@@ -50,8 +50,31 @@ TEST_F(ConfigTest, ReadsWhatIsSettled) {
 TEST_F(ConfigTest, NamesThePlaceAndTheNearestSetting) {
   EXPECT_EQ(mistake("\nacount = \"me\"\n"), "FILE:2:1: unknown setting \"acount\" | did you mean \"account\"?");
   EXPECT_EQ(mistake("[colours]\nred = 1\n"),
-            "FILE:1:2: unknown setting \"colours\" | it may hold \"account\", \"catalog\", \"signing_key\" and "
-            "[region.NAME]");
+            "FILE:1:2: unknown setting \"colours\" | it may hold \"account\", \"catalog\", \"signing_key\", "
+            "[region.NAME] and [billing]");
+}
+
+TEST_F(ConfigTest, PricesAreExact) {
+  const Billing billing =
+      read("[billing]\ncurrency = \"EUR\"\nper_gb_month = \"0.05\"\nper_image_month = 3\nfree_gb = \"0.000000001\"\n")
+          .billing;
+  EXPECT_EQ(billing.currency, "EUR");
+  EXPECT_EQ(billing.per_gb_month, 50'000'000);
+  EXPECT_EQ(billing.per_image_month, 3'000'000'000);
+  EXPECT_EQ(billing.free_gb, 1);
+  EXPECT_FALSE(read("").billing.per_gb_month);
+  EXPECT_EQ(read("[billing]\nper_gb_month = \"1000000\"\n").billing.per_gb_month, 1'000'000'000'000'000);
+  for (const char* none :
+       {"0.05", "\"\"", "\"1.\"", "\".5\"", "\"-1\"", "-1", "\"1e3\"", "\"0.0000000001\"", "\"1000000.1\"", "true"})
+    EXPECT_EQ(mistake(std::string("[billing]\nper_gb_month = ") + none + "\n"),
+              "FILE:2:16: \"per_gb_month\" takes a number up to a million, as text | write it in quotes, such as "
+              "\"0.05\", so "
+              "that it stays exact")
+        << none;
+  EXPECT_EQ(mistake("[billing]\nprice = 1\n"),
+            "FILE:2:1: unknown setting \"price\" | it may hold \"currency\", \"per_gb_month\", \"per_image_month\" and "
+            "\"free_gb\"");
+  EXPECT_EQ(mistake("billing = 1\n"), "FILE:1:11: \"billing\" is a table | write [billing] above its lines");
 }
 
 TEST_F(ConfigTest, RefusesOtherTypes) {
