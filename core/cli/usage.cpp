@@ -8,6 +8,7 @@
 #include "catalog/usage.h"
 #include "catalog/usage_meter.h"
 #include "cli/output.h"
+#include "cli/regions.h"
 #include "cli/services.h"
 #include "cli/verbs.h"
 
@@ -36,6 +37,32 @@ std::string owner_of(const Args& args, const Account& account) {
   if (!account.is_operator && owner != account.name)
     throw refused("only the catalog's operator may see what others keep", "leave --owner out, for your own usage");
   return owner;
+}
+
+std::vector<UsageSample> settled_samples(const CatalogView& view, const std::string& region, const Period& period) {
+  Store& store = view.store();
+  {
+    const FileLock keep = store.keep_files();
+    settle_usage(store);
+  }
+  std::vector<UsageSample> samples = store.usage.samples(period.from, period.to);
+  for (UsageSample& sample : samples) sample.region = region;
+  return samples;
+}
+
+/// Of this home's catalog and of every region that is a folder: each meters itself. A bucket has no meter but that of
+/// whoever runs it.
+std::vector<UsageSample> samples_of(Call& call, const Period& period) {
+  (void)region_places(call.services);  // says what is wrong with the names
+  const CatalogView home = call.services.catalog().view();
+  std::vector<UsageSample> all = settled_samples(home, home_region, period);
+  for (const engine::RegionConfig& region : call.services.config().regions) {
+    if (region.folder.empty()) continue;
+    const LocalCatalog there(region.folder, home.account());
+    const auto samples = settled_samples(there.view(), region.name, period);
+    all.insert(all.end(), samples.begin(), samples.end());
+  }
+  return all;
 }
 
 Question question_of(Call& call) {
@@ -156,12 +183,7 @@ int run_usage(Call& call) {
   const Question question = question_of(call);
   const CatalogView view = call.services.catalog().view();
   const std::string owner = owner_of(call.args, view.account());
-  Store& store = view.store();
-  {
-    const FileLock keep = store.keep_files();
-    settle_usage(store);
-  }
-  std::vector<UsageSample> samples = store.usage.samples(question.period.from, question.period.to);
+  std::vector<UsageSample> samples = samples_of(call, question.period);
   if (!owner.empty()) std::erase_if(samples, [&](const UsageSample& sample) { return sample.owner != owner; });
   const std::vector<Line> lines = lines_of(samples, question);
   if (call.out.json())

@@ -15,8 +15,9 @@ using testing::HasSubstr;
 class Usage : public Accounts {
  protected:
   /// As if all images were there since 2020 began: nobody has settled their changes yet.
-  void backdate() {
-    const std::filesystem::path records = kiln.home() / "catalog/records.sqlite";
+  void backdate() { backdate(kiln.home() / "catalog"); }
+  static void backdate(const std::filesystem::path& catalog) {
+    const std::filesystem::path records = catalog / "records.sqlite";
     const std::string bytes = read_text(records);
     static const std::regex change("[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z(?=local(alice|bob)[0-9a-f]{64})");
     std::ofstream(records, std::ios::binary) << std::regex_replace(bytes, change, "2020-01-01T00:00:00Z");
@@ -103,6 +104,19 @@ TEST_F(Usage, ABillIsExactAndCsvHoldsTheSame) {
   const std::string text = tell("alice", {"usage", "--month", "2020-01"});
   EXPECT_THAT(text, HasSubstr("TOTAL-COST EUR"));
   EXPECT_THAT(text, HasSubstr("alice  local"));
+}
+
+TEST_F(Usage, EveryFolderThatIsARegionIsCounted) {
+  kiln.write("home/config.toml", "[region.eu]\nfolder = \"" + (kiln / "eu").string() + "\"\n");
+  ask("", {"image", "copy", "alice/web:1", "--to", "eu"});
+  backdate();
+  backdate(kiln / "eu");
+  const json all = rows("alice", {"--month", "2020-01"});
+  ASSERT_EQ(all.size(), 2U);
+  EXPECT_EQ(all[0]["region"], "eu");
+  EXPECT_EQ(all[1]["region"], "local");
+  for (const json& row : all) EXPECT_EQ(row["unique_byte_hours"], stored() * 744);
+  EXPECT_EQ(rows("bob", {"--month", "2020-01"}), json::array());
 }
 
 TEST_F(Usage, WhatWasRemovedIsStillOnTheBill) {
