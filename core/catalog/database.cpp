@@ -70,6 +70,9 @@ struct Database::State {
       sql.open(soci::postgresql, with_an_option(where));
       // What the server merely remarks goes to standard error, which belongs to the observers.
       sql << "SET client_min_messages = warning";
+      // A kiln that was stopped in the middle of a transaction must not stop all others.
+      sql << "SET idle_in_transaction_session_timeout = '30s'";
+      sql << "SET lock_timeout = '60s'";
     } else {
       sql.open(soci::sqlite3, "db=\"" + where + "\" timeout=30");
       sql << "PRAGMA journal_mode = WAL";

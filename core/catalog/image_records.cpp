@@ -8,6 +8,7 @@
 #include <tuple>
 #include <unordered_map>
 
+#include "catalog/lease_records.h"
 #include "catalog/names.h"
 #include "catalog/signature_records.h"
 #include "catalog/usage_records.h"
@@ -208,33 +209,46 @@ void remove_image(soci::session& sql, const std::string& id, const Moment& at) {
     sql << "UPDATE images SET revoked_at = :m, reason = :r WHERE (revoked_at = '' OR revoked_at > :n)"
            " AND id IN (SELECT image FROM image_parents WHERE parent = :i)",
         use(revoked_at), use(reason), use(revoked_at), use(id);
+  std::string region, owner;
+  sql << "SELECT region, owner FROM images WHERE id = :i", use(id), into(region), into(owner);
+  unsettle_quota(sql, region, owner);
   sql << "DELETE FROM images WHERE id = :i", use(id);
 }
 
 }  // namespace
 
-void remove_expired(soci::session& sql, const Moment& now) {
-  std::pair<std::string, Moment> row;
-  soci::statement query = (sql.prepare << "SELECT id, purge_at FROM images WHERE purge_at <> '' AND purge_at <= :n"
-                                          " ORDER BY purge_at, sequence",
-                           use(now), into(row.first), into(row.second));
+std::vector<std::string> remove_expired_images(soci::session& sql, const Moment& now) {
+  struct Expired {
+    std::string id, name, version;
+    Moment purge_at;
+  } row;
+  soci::statement query = (sql.prepare << "SELECT id, name, version, purge_at FROM images WHERE purge_at <> ''"
+                                          " AND purge_at <= :n ORDER BY purge_at, sequence",
+                           use(now), into(row.id), into(row.name), into(row.version), into(row.purge_at));
   query.execute();
-  std::vector<std::pair<std::string, Moment>> expired;
+  std::vector<Expired> expired;
   while (query.fetch()) expired.push_back(row);
-  for (const auto& [id, purge_at] : expired) remove_image(sql, id, purge_at);
+  std::vector<std::string> references;
+  for (const Expired& image : expired) {
+    remove_image(sql, image.id, image.purge_at);
+    references.push_back(image.name + ":" + image.version);
+  }
+  return references;
 }
 
-Image ImageRecords::add(const NewImage& add) {
-  return db_.write([&](soci::session& sql) {
+std::optional<Image> ImageRecords::add(const NewImage& add) {
+  return db_.write([&](soci::session& sql) -> std::optional<Image> {
+    const bool is_here = has_disk(sql, add.image.content);
+    if (!is_here && !add.files) return std::nullopt;
     Image image = add.image;
     image.created = now_moment();
-    remove_expired(sql, image.created);  // whose versions are free again
+    if (!add.lease.empty()) redeem_lease(sql, add.lease);
+    remove_expired_images(sql, image.created);  // whose versions are free again
     if (image.version.empty()) image.version = next_version(sql, add, image.created.substr(0, 10));
     if (has(sql, add.region, add.owner, image.name, image.version)) throw version_exists(image.name, image.version);
-    const bool known = has_disk(sql, image.content);
-    if (known && add.replaces_packs)
+    if (is_here && add.replaces_packs)
       replace_disk_packs(sql, image.content, add.pack, add.packs, image.created);
-    else if (known)
+    else if (is_here)
       image.stored_bytes = 0;
     else
       insert_disk(sql, add.disk, add.pack, add.packs, image.created);
@@ -310,13 +324,13 @@ void ImageRecords::set_property(const std::string& id, const std::string& name,
 void ImageRecords::remove(const std::string& id) {
   db_.write([&](soci::session& sql) {
     const Moment now = now_moment();
-    remove_expired(sql, now);  // before it, because changes are recorded in the order of time
+    remove_expired_images(sql, now);  // before it, because changes are recorded in the order of time
     remove_image(sql, id, now);
   });
 }
 
-void ImageRecords::purge_expired(const Moment& now) {
-  db_.write([&](soci::session& sql) { remove_expired(sql, now); });
+std::vector<std::string> ImageRecords::purge_expired(const Moment& now) {
+  return db_.write([&](soci::session& sql) { return remove_expired_images(sql, now); });
 }
 
 std::optional<std::string> ImageRecords::channel(const std::string& region, const std::string& owner,

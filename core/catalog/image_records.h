@@ -22,8 +22,10 @@ struct NewImage {
   std::string channel;
   std::vector<std::string> parents;  ///< ids
   DiskRecord disk;
+  bool files = false;              ///< manifest and pack are in place
   std::optional<PackRecord> pack;  ///< written by this publish
   std::vector<std::string> packs;  ///< ids of all packs that the disk's chunks are in, the new one included
+  std::string lease;               ///< under which it was stored; ends with the transaction
   /// The disk may be on record, in packs that are damaged: it is read from `packs` from now on.
   bool replaces_packs = false;
   /// It is a copy of this one, whose labels, dates and signatures it keeps; not its channels, shares, protection and
@@ -58,9 +60,9 @@ class ImageRecords {
  public:
   explicit ImageRecords(Database& db) : db_(db) {}
 
-  /// Returns the image as it is recorded. Somebody else may have recorded the same content since it was asked for: then
-  /// `pack` is left out, and `stored_bytes` is 0.
-  Image add(const NewImage&);
+  /// Returns the image as it is recorded. When the content is on record already, `pack` is left out, and `stored_bytes`
+  /// is 0. Nothing, and nothing is recorded, when it is not and `files` says that the caller has put none in place.
+  std::optional<Image> add(const NewImage&);
   bool has_version(const std::string& region, const std::string& owner, const std::string& name,
                    const std::string& version) const;
 
@@ -74,8 +76,8 @@ class ImageRecords {
   void set_property(const std::string& id, const std::string& name, const std::optional<std::string>& value);
   /// For good, with shares, tags and channels.
   void remove(const std::string& id);
-  /// The same for all whose term in the trash is over.
-  void purge_expired(const Moment& now);
+  /// The same for all whose term in the trash is over. Returns their references.
+  std::vector<std::string> purge_expired(const Moment& now);
 
   /// The image that a channel points at, by id.
   std::optional<std::string> channel(const std::string& region, const std::string& owner, const std::string& name,
@@ -94,6 +96,7 @@ class ImageRecords {
 };
 
 /// Inside the caller's transaction: the images whose term in the trash is over go, each at the moment of its end.
-void remove_expired(soci::session&, const Moment& now);
+/// Returns their references.
+std::vector<std::string> remove_expired_images(soci::session&, const Moment& now);
 
 }  // namespace kiln

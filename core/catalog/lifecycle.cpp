@@ -1,5 +1,6 @@
 #include "catalog/lifecycle.h"
 
+#include <algorithm>
 #include <array>
 #include <ctime>
 
@@ -36,6 +37,12 @@ std::time_t seconds_of(const std::string& text) {
 
 Moment now_moment() {
   return to_moment(std::time(nullptr));
+}
+
+Moment later(const Moment& moment, std::chrono::seconds by) {
+  std::tm parts{};
+  if (::strptime(moment.c_str(), "%Y-%m-%dT%H:%M:%SZ", &parts) == nullptr) return moment;
+  return to_moment(std::min<std::time_t>(::timegm(&parts) + by.count(), last_moment));
 }
 
 Moment parse_moment(std::string_view text) {

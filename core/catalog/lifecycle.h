@@ -7,6 +7,7 @@
 // A date acts when it is reached, also when nothing was running at that moment: the state is computed whenever it is
 // asked for, and never stored.
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -19,6 +20,8 @@ using Moment = std::string;
 Moment now_moment();
 /// Reads "2026-11-22", "2026-11-22T20:00:00Z", "now", and "+30d", "+2h" from now. Throws invalid().
 Moment parse_moment(std::string_view text);
+/// The moment so many seconds after another one.
+Moment later(const Moment&, std::chrono::seconds by);
 
 /// Seconds since 1970 and back. A moment that is none is an Error: its record is damaged.
 std::int64_t unix_time(const Moment&);

@@ -74,9 +74,10 @@ std::vector<std::string> LocalCatalog::warnings(const Image& image) const {
 
 std::shared_ptr<const BlockReader> LocalCatalog::read(const Image& image) const {
   const FileLock keep = store_->keep_files();
-  if (!store_->records.has_disk(image.content)) throw gone(image);
+  const auto packs = store_->records.packs_of(image.content);
+  if (!packs) throw gone(image);
   return std::make_shared<const ImageReader>(Manifest::open(store_->paths.manifest(image.content)),
-                                             ChunkIndex(store_->open_packs(store_->records.packs_of(image.content))));
+                                             ChunkIndex(store_->open_packs(*packs)));
 }
 
 Manifest LocalCatalog::manifest(const Image& image) const {
@@ -96,12 +97,17 @@ Removal LocalCatalog::remove(std::string_view reference, const InUse& in_use) {
     require(Action::purge, view().standing(entry), entry);
   }
   store_->images.remove(entry.image.id);
-  const Store::Swept swept = store_->sweep();
-  if (!swept.done) store_->ask_for_sweep();
-  removal.postponed = !swept.done;
-  removal.packs_removed = swept.packs;
-  removal.bytes_freed = swept.bytes;
+  const Collected collected = kiln::collect(*store_);
+  removal.postponed = collected.postponed;
+  removal.packs_removed = collected.packs;
+  removal.bytes_freed = collected.bytes;
   return removal;
+}
+
+Collected LocalCatalog::collect(const CollectOptions& options) {
+  if (!account_.is_operator)
+    throw refused("only the catalog's operator may collect", "remove images of your own: kiln image rm IMAGE --now");
+  return kiln::collect(*store_, options);
 }
 
 VerifyReport LocalCatalog::verify(std::optional<std::string_view> reference, const VerifyOptions& options) const {

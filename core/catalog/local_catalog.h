@@ -17,6 +17,7 @@
 
 #include <kiln/catalog.h>
 
+#include "catalog/collection.h"
 #include "catalog/image_entry.h"
 #include "catalog/view.h"
 
@@ -53,7 +54,7 @@ struct VerifyReport {
 struct Removal {
   Image image;
   std::uint64_t packs_removed = 0, bytes_freed = 0;
-  /// True when somebody publishes at this moment: unused packs go at the end of a later publish or removal.
+  /// True when somebody publishes at this moment, who may come to need what became unused: a later collection frees it.
   bool postponed = false;
 };
 
@@ -115,6 +116,9 @@ class LocalCatalog final : public Catalog {
   /// For good, from the trash or at once: the record, then the packs that no image needs any longer. Throws refused()
   /// when it is in use, shared or protected.
   Removal remove(std::string_view reference, const InUse& in_use = {});
+
+  /// For the operator; refused() for others. See collection.h.
+  Collected collect(const CollectOptions& = {});
 
   /// Reads again every chunk of one image, or, for the operator, of the whole store, on all cores.
   VerifyReport verify(std::optional<std::string_view> reference = {}, const VerifyOptions& = {}) const;

@@ -6,6 +6,7 @@
 #include <system_error>
 #include <utility>
 
+#include "catalog/collection.h"
 #include "catalog/names.h"
 
 namespace kiln {
@@ -24,17 +25,19 @@ struct EncodedBatch final : Encoded {
 
 namespace {
 
-/// A pack that got lost or is known to be damaged does not keep anybody from publishing: its chunks count as new.
+/// The packs that a publish may count on, once it has its lease. A pack that got lost or is known to be damaged does
+/// not keep anybody from publishing: its chunks count as new.
 std::vector<std::string> ids_of_present(const Store& store) {
   std::vector<std::string> ids;
   for (const PackRecord& pack : store.records.packs())
-    if (fs::exists(store.paths.pack(pack.id)) && !fs::exists(store.paths.damage_mark(pack.id))) ids.push_back(pack.id);
+    if (pack.condemned.empty() && fs::exists(store.paths.pack(pack.id)) &&
+        !fs::exists(store.paths.damage_mark(pack.id)))
+      ids.push_back(pack.id);
   return ids;
 }
 
-bool is_damaged(const Store& store, const Digest& content) {
-  return std::ranges::any_of(store.records.packs_of(content),
-                             [&](const std::string& pack) { return fs::exists(store.paths.damage_mark(pack)); });
+bool is_damaged(const Store& store, const std::vector<std::string>& packs) {
+  return std::ranges::any_of(packs, [&](const std::string& pack) { return fs::exists(store.paths.damage_mark(pack)); });
 }
 
 void rename_file(const fs::path& from, const fs::path& to) {
@@ -51,15 +54,14 @@ Publication::Publication(std::shared_ptr<Store> store, ImageDraft draft, std::st
       draft_(std::move(draft)),
       owner_(std::move(owner)),
       signing_key_(std::move(signing_key)),
-      lock_(store_->keep_files()),
       id_(random_id()),
-      note_(store_->paths.staging() / (id_ + ".publish")),
+      lease_(std::make_unique<Lease>(store_->leases, store_->paths, id_, home_region, owner_, store_->lease_term)),
+      charge_(*store_, home_region, owner_),
       staged_pack_(store_->paths.staging() / (id_ + ".pack")),
       staged_manifest_(store_->paths.staging() / (id_ + ".manifest")),
       here_({}),
       here_ids_(ids_of_present(*store_)),
       manifest_(std::make_unique<ManifestSink>(staged_manifest_, draft_.virtual_size)) {
-  File::create(note_);
   here_ = ChunkIndex(store_->open_packs(here_ids_));
   here_in_use_.resize(here_ids_.size());
 }
@@ -70,16 +72,13 @@ Publication::~Publication() {
   manifest_.reset();
   std::error_code ignored;
   fs::remove(staged_manifest_, ignored);
-  if (!recording_) {
-    fs::remove(note_, ignored);
-    return;
-  }
+  lease_.reset();
+  if (!recording_) return;
   // A transaction that failed at its end may still be there after a crash: the records decide about the files.
-  { const FileLock released = std::move(lock_); }
   try {
-    store_->sweep();
+    collect(*store_);
   } catch (const std::exception&) {
-    // the next publish sweeps
+    // the next one who opens the store collects
   }
 }
 
@@ -114,8 +113,12 @@ void Publication::append(Encoded& encoded) {
   for (const Digest& digest : encoded.batch->digests) {
     if (digest.is_zero_chunk()) continue;
     ++all_chunks_;
-    if (const auto found = here_.find(digest); found.entry != nullptr) here_in_use_[found.pack] = true;
+    if (const auto found = here_.find(digest); found.entry != nullptr) {
+      here_in_use_[found.pack] = true;
+      charge_.count(digest, found.entry->stored);
+    }
   }
+  charge_.cover(*lease_);
 }
 
 void Publication::place(EncodedBatch& batch) {
@@ -131,6 +134,7 @@ void Publication::place(EncodedBatch& batch) {
     piece.entry.offset = at;
     at += record_header_size + piece.entry.stored;
     entries_.push_back(piece.entry);
+    charge_.count(piece.entry.digest, piece.entry.stored);
   }
 }
 
@@ -186,8 +190,10 @@ NewImage Publication::new_image() const {
                .channel = draft_.channel,
                .parents = {},
                .disk = {image_.content, image_.virtual_size, all_chunks_},
+               .files = false,
                .pack = {},
                .packs = {},
+               .lease = id_,
                .replaces_packs = false,
                .original = original_,
                .signing_key = signing_key_};
@@ -198,8 +204,24 @@ NewImage Publication::new_image() const {
   return add;
 }
 
+Image Publication::record_with_own_files(NewImage add) {
+  add.files = true;
+  add.packs = packs_in_use();
+  add.pack = seal_pack();
+  if (add.pack) add.image.stored_bytes = add.pack->bytes;
+  const FileLock named_and_recorded = store_->keep_files();
+  recording_ = true;
+  move_into_place(add.pack.has_value());
+  Image image = store_->images.add(add).value();
+  std::error_code ignored;
+  if (add.pack && image.stored_bytes == 0) fs::remove(store_->paths.pack(id_), ignored);  // another one was faster
+  return image;
+}
+
 void Publication::finish() {
+  lease_->require();  // a collection that took it for dead has removed what was staged
   manifest_->finish();
+  charge_.settle(*lease_);
   image_.id = original_ ? original_->image.id : random_id();
   image_.name = draft_.name;
   image_.version = draft_.version;
@@ -207,27 +229,22 @@ void Publication::finish() {
   image_.virtual_size = draft_.virtual_size;
   image_.facts = draft_.facts;
   NewImage add = new_image();
-  std::error_code ignored;
+  std::optional<Image> recorded;
   // Somebody may have published the same content meanwhile; then nothing of ours is needed.
-  add.replaces_packs = is_damaged(*store_, image_.content);
-  if (store_->records.has_disk(image_.content) && !add.replaces_packs) {
-    store_->require_packs(store_->records.packs_of(image_.content));
-    discard_pack();
-    fs::remove(staged_manifest_, ignored);
-  } else {
-    add.packs = packs_in_use();
-    add.pack = seal_pack();
-    if (add.pack) add.image.stored_bytes = add.pack->bytes;
-    recording_ = true;
-    move_into_place(add.pack.has_value());
+  const auto packs = store_->records.packs_of(image_.content);
+  add.replaces_packs = packs && is_damaged(*store_, *packs);
+  if (packs && !add.replaces_packs) {
+    store_->require_packs(*packs);
+    recorded = store_->images.add(add);
   }
-  image_ = store_->images.add(add);
+  if (!recorded) recorded = record_with_own_files(add);
+  image_ = *recorded;
   recorded_ = true;
-  if (add.pack && image_.stored_bytes == 0) {  // the other one was faster by a moment
-    entries_.clear();
-    fs::remove(store_->paths.pack(id_), ignored);
-  }
-  fs::remove(note_, ignored);
+  lease_->redeemed();
+  if (image_.stored_bytes == 0) discard_pack();
+  std::error_code ignored;
+  fs::remove(staged_manifest_, ignored);
+  lease_.reset();
 }
 
 }  // namespace kiln

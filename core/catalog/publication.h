@@ -1,8 +1,9 @@
 #pragma once
 // One publish: takes a disk's chunks, stores those that are new, and makes the image exist in one transaction.
 //
-// Order of writes: the pack in staging/, its fsync, the manifest, its fsync, their renames into packs/ and disks/, the
-// fsync of both folders, the transaction. Whatever ends it before the transaction leaves files without records only.
+// Order of writes: the lease, the pack in staging/, its fsync, the manifest, its fsync, their renames into packs/ and
+// disks/, the fsync of both folders, the transaction, which ends the lease. Whatever ends it before the transaction
+// leaves files without records only.
 
 #include <atomic>
 #include <filesystem>
@@ -15,7 +16,9 @@
 
 #include <kiln/catalog.h>
 
+#include "catalog/charge.h"
 #include "catalog/chunk_index.h"
+#include "catalog/lease.h"
 #include "catalog/pack_writer.h"
 #include "catalog/store.h"
 #include "disk/manifest.h"
@@ -47,6 +50,7 @@ class Publication final : public ImageSink {
   bool is_placed(const Digest&) const;
   void place(struct EncodedBatch&);
   NewImage new_image() const;
+  Image record_with_own_files(NewImage);
   std::optional<PackRecord> seal_pack();
   std::vector<std::string> packs_in_use() const;
   void move_into_place(bool with_pack);
@@ -58,9 +62,9 @@ class Publication final : public ImageSink {
   std::optional<ImageEntry> original_;
   std::shared_ptr<const SigningKey> signing_key_;
   Image image_;
-  FileLock lock_;
-  std::string id_;              // of the pack
-  std::filesystem::path note_;  // in staging/ until all is recorded, so that a crash is noticed
+  std::string id_;  // of the lease, and of the pack
+  std::unique_ptr<Lease> lease_;
+  Charge charge_;
   std::filesystem::path staged_pack_, staged_manifest_;
   ChunkIndex here_;                // what was recorded when this publish began
   std::vector<bool> here_in_use_;  // by pack of here_

@@ -103,7 +103,20 @@ constexpr std::array usage{
     "INSERT INTO usage_changes SELECT i.sequence, i.created, i.region, i.owner, d.content, d.virtual_size, 1"
     " FROM images i JOIN image_disks x ON x.image = i.id AND x.position = 0 JOIN disks d ON d.content = x.content"};
 
-const std::array<std::span<const char* const>, 4> migrations{first_tables, accounts, signatures, usage};
+// What a collection has to know, and how much an owner may store.
+constexpr std::array collection{
+    // condemned: since when no image needs the pack. A publish that began before may still come to need it.
+    "ALTER TABLE packs ADD COLUMN condemned VARCHAR(32) NOT NULL DEFAULT ''",
+    // One for each publish or copy that runs. Its files in staging/ begin with its id. reserved: bytes of a quota.
+    "CREATE TABLE leases (id VARCHAR(32) PRIMARY KEY, region VARCHAR(64) NOT NULL, owner VARCHAR(128) NOT NULL,"
+    " host VARCHAR(255) NOT NULL, created VARCHAR(32) NOT NULL, expires VARCHAR(32) NOT NULL,"
+    " reserved BIGINT NOT NULL)",
+    // -1: no limit. used_bytes is exact when settled_at = changes, and never too little.
+    "CREATE TABLE quotas (region VARCHAR(64) NOT NULL, owner VARCHAR(128) NOT NULL, max_images BIGINT NOT NULL,"
+    " max_bytes BIGINT NOT NULL, used_bytes BIGINT NOT NULL, changes BIGINT NOT NULL, settled_at BIGINT NOT NULL,"
+    " PRIMARY KEY (region, owner))"};
+
+const std::array<std::span<const char* const>, 5> migrations{first_tables, accounts, signatures, usage, collection};
 
 int version_of(soci::session& sql) {
   int have = 0;

@@ -4,10 +4,9 @@
 
 #include <array>
 #include <cerrno>
-#include <set>
 #include <utility>
 
-#include "catalog/usage_meter.h"
+#include "catalog/collection.h"
 
 namespace kiln {
 namespace {
@@ -38,12 +37,6 @@ std::unique_ptr<Database> open_database(const StorePaths& paths, const std::stri
   return std::make_unique<Database>(where.empty() ? paths.records().string() : where);
 }
 
-/// Removes the files of a folder that are not in `wanted`.
-void remove_others(const fs::path& folder, const std::set<std::string>& wanted) {
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder))
-    if (!wanted.contains(entry.path().filename().string())) fs::remove_all(entry.path());
-}
-
 }  // namespace
 
 Store::Store(fs::path root, const std::string& database)
@@ -53,7 +46,8 @@ Store::Store(fs::path root, const std::string& database)
       images(*database_),
       shares(*database_),
       signatures(*database_),
-      usage(*database_) {
+      usage(*database_),
+      leases(*database_) {
   sweep_leftovers();
 }
 
@@ -72,37 +66,13 @@ void Store::require_packs(const std::vector<std::string>& ids) const {
                   "list the images that are harmed, remove them, and publish again: kiln image verify");
 }
 
-Store::Swept Store::sweep() {
-  const auto alone = FileLock::try_exclusive(paths.lock());
-  if (!alone) return {};
-  Swept swept{true, 0, 0};
-  images.purge_expired(now_moment());
-  settle_usage(*this);  // as long as there are chunks to count
-  // Records first: a crash in between leaves files without records, which the next sweep removes.
-  for (const PackRecord& pack : records.forget_unused()) {
-    ++swept.packs;
-    swept.bytes += pack.bytes;
-  }
-  std::set<std::string> packs, disks;
-  for (const PackRecord& pack : records.packs()) packs.insert(paths.pack(pack.id).filename());
-  for (const DiskRecord& disk : records.disks()) disks.insert(paths.manifest(disk.content).filename());
-  try {
-    remove_others(paths.packs(), packs);
-    remove_others(paths.disks(), disks);
-    remove_others(paths.staging(), {});
-  } catch (const fs::filesystem_error& error) {
-    throw system_error("cannot remove " + error.path1().string(), error.code().value());
-  }
-  return swept;
-}
-
 void Store::ask_for_sweep() {
   File::create(paths.staging() / (random_id() + ".sweep"));  // any file in there does
 }
 
 void Store::sweep_leftovers() noexcept {
   try {
-    if (!fs::is_empty(paths.staging())) sweep();
+    if (has_leftovers(*this)) collect(*this);
   } catch (const std::exception&) {
     // a read-only store, or one that is busy: the next one who publishes tries again
   }

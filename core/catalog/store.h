@@ -8,6 +8,8 @@
 
 #include "catalog/chunk_index.h"
 #include "catalog/image_records.h"
+#include "catalog/lease.h"
+#include "catalog/lease_records.h"
 #include "catalog/share_records.h"
 #include "catalog/signature_records.h"
 #include "catalog/store_paths.h"
@@ -34,10 +36,14 @@ class Store {
   ShareRecords shares;
   SignatureRecords signatures;
   UsageRecords usage;
+  LeaseRecords leases;
 
-  /// While it is held, no file with a record goes away. Shared by everybody who needs files to stay: publishers, and
-  /// those that are just opening files. Exclusive for whoever removes files; with that, every file without a record
-  /// belongs to somebody who died.
+  /// Of the leases that are taken here.
+  std::chrono::seconds lease_term = Lease::usual_term;
+
+  /// For the moment between learning a file's name and having it open, and for the one between giving it its name and
+  /// recording that. While it is held no file goes away from packs/ and disks/. The collection takes it exclusively:
+  /// then every file in there without a record belongs to nobody.
   FileLock keep_files() const { return FileLock::shared(paths.lock()); }
   /// Opens packs by id. Throws Error naming the pack that is not there. Hold keep_files().
   ChunkIndex::Packs open_packs(const std::vector<std::string>& ids) const;
@@ -45,17 +51,9 @@ class Store {
   /// Throws Error when one of them got lost.
   void require_packs(const std::vector<std::string>& ids) const;
 
-  struct Swept {
-    bool done = false;  ///< false: somebody publishes, nothing was touched
-    std::uint64_t packs = 0, bytes = 0;
-  };
-  /// Forgets images whose term in the trash is over and what no image needs, then removes every file that has no
-  /// record.
-  Swept sweep();
-  /// Leaves a note that the next one who opens the store shall sweep.
+  /// Leaves a note that the next one who opens the store shall collect.
   void ask_for_sweep();
-  /// The same as sweep(), when a publish that died may have left something. Never throws: it is not what the caller
-  /// came for.
+  /// Collects, when somebody who died may have left something. Never throws: it is not what the caller came for.
   void sweep_leftovers() noexcept;
 };
 

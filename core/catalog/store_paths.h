@@ -15,6 +15,8 @@ struct StorePaths {
   std::filesystem::path packs() const { return root / "packs"; }
   std::filesystem::path disks() const { return root / "disks"; }
   std::filesystem::path staging() const { return root / "staging"; }
+  /// Locked while its holder lives.
+  std::filesystem::path lease(const std::string& id) const { return staging() / (id + ".lease"); }
   std::filesystem::path lock() const { return root / "lock"; }            ///< see Store::keep_files()
   std::filesystem::path open_lock() const { return root / "open.lock"; }  ///< while records are made or migrated
 

@@ -2,6 +2,7 @@
 
 #include <soci/soci.h>
 
+#include "catalog/image_records.h"
 #include "catalog/lifecycle.h"
 
 namespace kiln {
@@ -12,12 +13,13 @@ using soci::use;
 
 std::vector<PackRecord> select_packs(soci::session& sql, const std::string& where) {
   std::vector<PackRecord> out;
-  std::string id;
+  std::string id, condemned;
   long long bytes = 0, chunks = 0;
-  soci::statement query = (sql.prepare << "SELECT id, bytes, chunks FROM packs " + where + " ORDER BY id", into(id),
-                           into(bytes), into(chunks));
+  soci::statement query = (sql.prepare << "SELECT id, bytes, chunks, condemned FROM packs " + where + " ORDER BY id",
+                           into(id), into(bytes), into(chunks), into(condemned));
   query.execute();
-  while (query.fetch()) out.push_back({id, static_cast<std::uint64_t>(bytes), static_cast<std::uint64_t>(chunks)});
+  while (query.fetch())
+    out.push_back({id, static_cast<std::uint64_t>(bytes), static_cast<std::uint64_t>(chunks), condemned});
   return out;
 }
 
@@ -27,8 +29,53 @@ void insert_pack(soci::session& sql, const PackRecord& pack, const std::string& 
       use(chunks), use(now);
 }
 
-constexpr const char* pack_is_unused = "WHERE id NOT IN (SELECT pack FROM disk_packs)";
-constexpr const char* disk_is_unused = "content NOT IN (SELECT content FROM image_disks)";
+std::vector<DiskRecord> select_disks(soci::session& sql, const std::string& where) {
+  std::vector<DiskRecord> out;
+  std::string content;
+  long long size = 0, data = 0;
+  soci::statement query =
+      (sql.prepare << "SELECT content, virtual_size, data_chunks FROM disks " + where + " ORDER BY content",
+       into(content), into(size), into(data));
+  query.execute();
+  while (query.fetch())
+    out.push_back(
+        {parse_digest(content).value_or(Digest{}), static_cast<std::uint64_t>(size), static_cast<std::uint64_t>(data)});
+  return out;
+}
+
+/// Ends the transaction that it is thrown through, which then leaves no trace.
+struct NotMeant {};
+
+constexpr const char* pack_is_unused = "id NOT IN (SELECT pack FROM disk_packs)";
+constexpr const char* disk_is_unused = "WHERE content NOT IN (SELECT content FROM image_disks)";
+// Its chunks are still to be counted: see usage_meter.h.
+constexpr const char* disk_is_settled = " AND content NOT IN (SELECT content FROM usage_changes)";
+
+/// Of a collection, inside its transaction.
+StoreRecords::Unused forget(soci::session& sql, const std::vector<std::string>& dead_leases, std::chrono::seconds grace,
+                            bool dry_run) {
+  StoreRecords::Unused out;
+  const Moment now = now_moment();
+  const std::string unused = std::string(disk_is_unused) + (dry_run ? "" : disk_is_settled);
+  for (const std::string& id : dead_leases) sql << "DELETE FROM leases WHERE id = :i", use(id);
+  out.images = remove_expired_images(sql, now);
+  out.disks = select_disks(sql, unused);
+  sql << "DELETE FROM disks " + unused;
+  sql << std::string("UPDATE packs SET condemned = :n WHERE condemned = '' AND ") + pack_is_unused, use(now);
+  sql << std::string("UPDATE packs SET condemned = '' WHERE condemned <> '' AND NOT ") + pack_is_unused;
+  std::vector<PackRecord> condemned = select_packs(sql, "WHERE condemned <> ''");
+  std::string oldest;
+  sql << "SELECT COALESCE(MIN(created), '') FROM leases", into(oldest);
+  for (PackRecord& pack : condemned) {
+    if (!oldest.empty() && oldest <= later(pack.condemned, grace)) {
+      out.waiting.push_back(std::move(pack));
+      continue;
+    }
+    sql << "DELETE FROM packs WHERE id = :i", use(pack.id);
+    out.packs.push_back(std::move(pack));
+  }
+  return out;
+}
 
 }  // namespace
 
@@ -46,6 +93,8 @@ void insert_disk(soci::session& sql, const DiskRecord& disk, const std::optional
   if (new_pack) insert_pack(sql, *new_pack, now);
   sql << "INSERT INTO disks (content, virtual_size, data_chunks) VALUES (:c, :s, :d)", use(content), use(size),
       use(data);
+  for (const std::string& pack : packs)
+    sql << "UPDATE packs SET condemned = '' WHERE id = :i AND condemned <> ''", use(pack);
   for (const std::string& pack : packs)
     sql << "INSERT INTO disk_packs (content, pack) VALUES (:c, :p)", use(content), use(pack);
 }
@@ -67,32 +116,26 @@ std::vector<PackRecord> StoreRecords::packs() const {
   return db_.read([&](soci::session& sql) { return select_packs(sql, ""); });
 }
 
-std::vector<std::string> StoreRecords::packs_of(const Digest& content) const {
-  return db_.read([&](soci::session& sql) {
+std::optional<std::vector<std::string>> StoreRecords::packs_of(const Digest& content) const {
+  return db_.read([&](soci::session& sql) -> std::optional<std::vector<std::string>> {
     std::vector<std::string> out;
     std::string pack;
     const std::string c = to_hex(content);
-    soci::statement query =
-        (sql.prepare << "SELECT pack FROM disk_packs WHERE content = :c ORDER BY pack", use(c), into(pack));
+    // One statement, so that the disk and its packs are those of one moment.
+    soci::statement query = (sql.prepare << "SELECT COALESCE(p.pack, '') FROM disks d LEFT JOIN disk_packs p"
+                                            " ON p.content = d.content WHERE d.content = :c ORDER BY p.pack",
+                             use(c), into(pack));
     query.execute();
-    while (query.fetch()) out.push_back(pack);
+    bool is_there = false;
+    for (; query.fetch(); is_there = true)
+      if (!pack.empty()) out.push_back(pack);
+    if (!is_there) return std::nullopt;
     return out;
   });
 }
 
 std::vector<DiskRecord> StoreRecords::disks() const {
-  return db_.read([&](soci::session& sql) {
-    std::vector<DiskRecord> out;
-    std::string content;
-    long long size = 0, data = 0;
-    soci::statement query = (sql.prepare << "SELECT content, virtual_size, data_chunks FROM disks ORDER BY content",
-                             into(content), into(size), into(data));
-    query.execute();
-    while (query.fetch())
-      out.push_back({parse_digest(content).value_or(Digest{}), static_cast<std::uint64_t>(size),
-                     static_cast<std::uint64_t>(data)});
-    return out;
-  });
+  return db_.read([](soci::session& sql) { return select_disks(sql, ""); });
 }
 
 std::vector<Digest> StoreRecords::disks_of(const std::string& pack) const {
@@ -118,13 +161,18 @@ void StoreRecords::replace_pack(const std::string& old, const PackRecord& fresh,
   });
 }
 
-std::vector<PackRecord> StoreRecords::forget_unused() {
-  return db_.write([&](soci::session& sql) {
-    sql << std::string("DELETE FROM disks WHERE ") + disk_is_unused;
-    const std::vector<PackRecord> out = select_packs(sql, pack_is_unused);
-    for (const PackRecord& pack : out) sql << "DELETE FROM packs WHERE id = :i", use(pack.id);
-    return out;
-  });
+StoreRecords::Unused StoreRecords::forget_unused(const std::vector<std::string>& dead_leases,
+                                                 std::chrono::seconds grace, bool dry_run) {
+  Unused out;
+  try {
+    db_.write([&](soci::session& sql) {
+      out = forget(sql, dead_leases, grace, dry_run);
+      if (dry_run) throw NotMeant();
+    });
+  } catch (const NotMeant&) {
+    // out is what would have gone
+  }
+  return out;
 }
 
 }  // namespace kiln

@@ -1,6 +1,7 @@
 #pragma once
 // What is recorded of the bytes: packs, and the disks that are made of their chunks.
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -15,6 +16,7 @@ namespace kiln {
 struct PackRecord {
   std::string id;  ///< 32 hexadecimal digits; the file is packs/<id>.pack
   std::uint64_t bytes = 0, chunks = 0;
+  std::string condemned = {};  ///< since when no image needs it; empty: one does
 };
 
 struct DiskRecord {
@@ -29,7 +31,8 @@ class StoreRecords {
 
   bool has_disk(const Digest& content) const;
   std::vector<PackRecord> packs() const;
-  std::vector<std::string> packs_of(const Digest& content) const;
+  /// Nothing: there is no such disk.
+  std::optional<std::vector<std::string>> packs_of(const Digest& content) const;
   std::vector<DiskRecord> disks() const;
 
   /// The contents that are read from a pack.
@@ -37,8 +40,16 @@ class StoreRecords {
   /// These disks are read from `fresh` instead of `old`, which stays on record until it is forgotten as unused.
   void replace_pack(const std::string& old, const PackRecord& fresh, const std::vector<Digest>& disks);
 
-  /// Forgets disks that no image has and packs that no disk has. Only under the exclusive lock of the store.
-  std::vector<PackRecord> forget_unused();
+  /// What a collection forgets, and what it has to leave for now.
+  struct Unused {
+    std::vector<std::string> images;  ///< "name:version" of those whose term in the trash was over
+    std::vector<DiskRecord> disks;
+    std::vector<PackRecord> packs, waiting;  ///< waiting: condemned, but a lease may come to need them
+  };
+  /// Ends leases, forgets what no image needs, and condemns what a lease may still come to need: any that began before
+  /// `grace` seconds after the condemnation. A disk whose usage is not settled stays for the next time. dry_run: undoes
+  /// all of it.
+  Unused forget_unused(const std::vector<std::string>& dead_leases, std::chrono::seconds grace, bool dry_run);
 
  private:
   Database& db_;

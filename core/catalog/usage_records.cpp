@@ -120,7 +120,7 @@ void record_change(soci::session& sql, const std::string& image, const Moment& m
 
 UsageRecords::Pending UsageRecords::pending(const Moment& now) {
   return db_.write([&](soci::session& sql) {
-    remove_expired(sql, now);
+    (void)remove_expired_images(sql, now);
     Pending out{settled_in(sql), changes_in(sql), {}, {}};
     if (out.changes.empty()) return out;
     out.holdings = holdings_in(sql);

@@ -58,9 +58,10 @@ class Verification {
 
   void open_disk(const DiskRecord& disk) {
     std::vector<std::string> images = images_with(disk.content);
-    if (images.empty()) return;  // its image was removed a moment ago
+    const auto ids = store_.records.packs_of(disk.content);
+    if (images.empty() || !ids) return;  // its image was removed a moment ago
     std::set<std::filesystem::path> packs;
-    for (const std::string& id : store_.records.packs_of(disk.content)) {
+    for (const std::string& id : *ids) {
       packs.insert(store_.paths.pack(id));
       open_pack(id);
     }

@@ -150,6 +150,17 @@ const std::vector<Verb>& verbs() {
         to_regions,
         from_region},
        run_image_sync},
+      {"gc",
+       "Frees the space of what no image, publish or copy needs; for the operator",
+       {{"--dry-run", Given::flag, "", "Only says what would go, and why"}},
+       run_gc},
+      {"quota list", "Shows how much accounts may store, and how much they do", {}, run_quota_list},
+      {"quota set",
+       "Limits what an account may store; for the operator. Without a limit: as much as it likes",
+       {{"ACCOUNT", Given::positional, "", "Whose images"},
+        {"--images", Given::value, "N", "How many images at most"},
+        {"--bytes", Given::value, "SIZE", "How much at most, as it is stored, such as 50G"}},
+       run_quota_set},
       {"share add",
        "Offers an image to other accounts, which may then launch it and build from it",
        {image, with, {"--copy", Given::flag, "", "They may also copy it into their own images"}},
@@ -235,6 +246,7 @@ std::string_view group_help(std::string_view group) {
   if (group == "region") return "Where else images are kept";
   if (group == "key") return "Keys that images are signed with";
   if (group == "policy") return "Which images of others may run here: policy.toml";
+  if (group == "quota") return "How much accounts may store";
   if (group == "plugin") return "The stages and formats that are installed";
   return "The results of stages that are kept";
 }

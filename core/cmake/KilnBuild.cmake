@@ -31,11 +31,11 @@ function(kiln_add_module name)
   target_link_libraries(kiln_${name} PUBLIC kiln::sdk ${ARG_PUBLIC} PRIVATE kiln_warnings ${ARG_PRIVATE})
 endfunction()
 
-# kiln_add_test(disk SOURCES pump_test.cpp … [LINK kiln::disk …] [GUEST] [WHOLE])
-# One test program of a folder; every TEST in it is a test of ctest. GUEST: it starts a machine or an appliance, so
-# `tests/run quick` leaves it out. WHOLE: the program is one test, because its tests share a server. A name is made of the folder and the kind: disk, disk_guest.
+# kiln_add_test(disk SOURCES pump_test.cpp … [LINK kiln::disk …] [GUEST] [LONG] [WHOLE])
+# One test program of a folder; every TEST in it is a test of ctest. GUEST: it starts a machine or an appliance, LONG: it
+# takes minutes; `tests/run quick` leaves both out. WHOLE: the program is one test, because its tests share a server. A name is made of the folder and the kind: disk, disk_guest.
 function(kiln_add_test name)
-  cmake_parse_arguments(ARG "GUEST;WHOLE" "TIMEOUT" "SOURCES;LINK" ${ARGN})
+  cmake_parse_arguments(ARG "GUEST;LONG;WHOLE" "TIMEOUT" "SOURCES;LINK" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 300)
   endif()
@@ -50,6 +50,8 @@ function(kiln_add_test name)
   set(label quick)
   if(ARG_GUEST)
     set(label guest)
+  elseif(ARG_LONG)
+    set(label long)
   endif()
   if(ARG_WHOLE)
     add_test(NAME ${name} COMMAND ${target})

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -25,6 +26,11 @@ bool FileLock::take(int how, const std::filesystem::path& file) {
       throw system_error("cannot lock " + file.string(), errno, "put KILN_HOME on a disk of this host");
   }
   return true;
+}
+
+bool FileLock::is_named() const {
+  struct stat status {};
+  return ::fstat(fd_, &status) == 0 && status.st_nlink > 0;
 }
 
 FileLock FileLock::exclusive(const std::filesystem::path& file) {

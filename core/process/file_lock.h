@@ -18,6 +18,9 @@ class FileLock {
   /// Held together with other shared ones; waits for an exclusive one.
   static FileLock shared(const std::filesystem::path&);
 
+  /// Whether the file that is locked still has a name: whoever finds it by its name then meets this lock.
+  bool is_named() const;
+
   FileLock(FileLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
   FileLock& operator=(FileLock&& other) noexcept {
     std::swap(fd_, other.fd_);

@@ -44,3 +44,16 @@ row() {
            most ? "<=" : ">=", bar, peak == "" ? "-" : peak, met ? "met" : "MISSED"
   }' | tee -a "$WORK/table"
 }
+
+# row_size WHAT OURS-BYTES THEIRS-BYTES BAR: the same for space; the bar is the greatest ratio ours / theirs.
+row_size() {
+  awk -v what="$1" -v ours="$2" -v theirs="$3" -v bar="$4" 'BEGIN {
+    ratio = ours / theirs
+    printf "| %-52s | %5.1f MiB | %5.1f MiB | %5.2f | <=%-5s | %8s | %-6s |\n", what, ours / 1048576, theirs / 1048576,
+           ratio, bar, "-", ratio <= bar ? "met" : "MISSED"
+  }' | tee -a "$WORK/table"
+}
+
+# least A B: the smaller number. bytes_in FOLDER: of all files below it.
+least() { awk -v a="$1" -v b="$2" 'BEGIN { print a < b ? a : b }'; }
+bytes_in() { find "$1" -type f -printf '%s\n' | awk '{ s += $1 } END { print s + 0 }'; }

@@ -46,7 +46,7 @@ class Accounts {
     Image image = as(owner).show(parents.front()).image;
     const DiskRecord disk{image.content, image.virtual_size, 1};
     image.id = random_id(), image.name = wanted.name, image.version = wanted.tag;
-    return records().add({image, home_region, owner, channel, parents, disk, {}, {}});
+    return records().add({image, home_region, owner, channel, parents, disk, false, {}, {}, {}}).value();
   }
   /// Offered by its owner, and answered.
   void share(const std::string& owner, const std::string& reference, const std::string& member, bool accept = true,

@@ -5,6 +5,7 @@
 #include <future>
 
 #include "accounts.h"
+#include "catalog/collection.h"
 
 namespace kiln {
 namespace {
@@ -88,7 +89,7 @@ TEST_P(LifeTest, ARevocationOutlivesTheImageThatItWasMadeFor) {
   life().revoke("base:1", long_ago, "leaked a key");
   EXPECT_EQ(state("grandchild:1"), "revoked") << "its parent is gone, its grandparent is not";
   life().trash("base:1", {}, long_ago);
-  catalog().view().store().sweep();
+  collect(catalog().view().store());
   EXPECT_FALSE(catalog().find("base:1"));
   EXPECT_EQ(state("grandchild:1"), "revoked");
   EXPECT_EQ(catalog().show("grandchild:1").life.reason, "leaked a key");
@@ -167,13 +168,13 @@ TEST_P(LifeTest, WhoseTermIsOverIsGoneAndItsVersionIsFree) {
   EXPECT_NE(id("web:1"), before);
 }
 
-TEST_P(LifeTest, ASweepPurgesAndGivesBackTheSpace) {
+TEST_P(LifeTest, ACollectionPurgesAndGivesBackTheSpace) {
   accounts.publish("alice", "web:1");
   life().trash("web:1", {}, far_away);
-  EXPECT_EQ(catalog().view().store().sweep().packs, 0u);
+  EXPECT_EQ(collect(catalog().view().store()).packs, 0u);
   life().restore("web:1");
   life().trash("web:1", {}, long_ago);
-  EXPECT_EQ(catalog().view().store().sweep().packs, 1u);
+  EXPECT_EQ(collect(catalog().view().store()).packs, 1u);
   EXPECT_EQ(catalog().statistics().images, 0u);
 }
 

@@ -12,7 +12,7 @@ extern char** environ;
 
 namespace kiln::test {
 
-Outcome run(const std::vector<std::string>& command) {
+Started start(const std::vector<std::string>& command) {
   int pipe_ends[2];
   if (::pipe2(pipe_ends, O_CLOEXEC) != 0) throw std::runtime_error("pipe failed");
   posix_spawn_file_actions_t actions;
@@ -23,23 +23,32 @@ Outcome run(const std::vector<std::string>& command) {
   std::vector<char*> argv;
   for (const std::string& word : command) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
-  pid_t pid = 0;
-  const int error = ::posix_spawnp(&pid, argv[0], &actions, nullptr, argv.data(), environ);
+  Started started{0, pipe_ends[0]};
+  const int error = ::posix_spawnp(&started.pid, argv[0], &actions, nullptr, argv.data(), environ);
   ::posix_spawn_file_actions_destroy(&actions);
   ::close(pipe_ends[1]);
+  if (error == 0) return started;
+  ::close(pipe_ends[0]);
+  throw std::runtime_error("cannot start " + command.at(0));
+}
+
+Outcome wait(const Started& started) {
   Outcome outcome;
   char buffer[4096];
-  for (ssize_t n = 0; error == 0 && (n = ::read(pipe_ends[0], buffer, sizeof buffer)) != 0;) {
+  for (ssize_t n = 0; (n = ::read(started.output, buffer, sizeof buffer)) != 0;) {
     if (n > 0) outcome.output.append(buffer, static_cast<std::size_t>(n));
     if (n < 0 && errno != EINTR) break;
   }
-  ::close(pipe_ends[0]);
-  if (error != 0) throw std::runtime_error("cannot start " + command.at(0));
+  ::close(started.output);
   int status = 0;
-  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  while (::waitpid(started.pid, &status, 0) < 0 && errno == EINTR) {
   }
   outcome.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   return outcome;
+}
+
+Outcome run(const std::vector<std::string>& command) {
+  return wait(start(command));
 }
 
 std::string qemu_img(const std::vector<std::string>& args) {

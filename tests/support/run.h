@@ -1,6 +1,8 @@
 #pragma once
 // Running the programs that tests take as the oracle. No shell.
 
+#include <sys/types.h>
+
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -11,6 +13,16 @@ struct Outcome {
   int status = -1;     ///< exit code; 128 + signal when killed
   std::string output;  ///< stdout and stderr together
 };
+
+/// A program that runs, and where its output arrives.
+struct Started {
+  pid_t pid = 0;
+  int output = -1;
+};
+
+/// Throws std::runtime_error when it cannot be started. wait() is to follow.
+Started start(const std::vector<std::string>& command);
+Outcome wait(const Started&);
 
 /// Waits for it. Throws std::runtime_error when it cannot be started.
 Outcome run(const std::vector<std::string>& command);

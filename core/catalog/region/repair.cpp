@@ -7,6 +7,8 @@
 
 #include <kiln/file.h>
 
+#include "catalog/collection.h"
+#include "catalog/lease.h"
 #include "catalog/pack_writer.h"
 #include "catalog/store.h"
 
@@ -18,7 +20,12 @@ namespace fs = std::filesystem;
 class Repair {
  public:
   Repair(Store& store, const Region& from, const VerifyOptions& options, RepairReport& report)
-      : store_(store), from_(from), options_(options), report_(report) {}
+      : store_(store),
+        from_(from),
+        options_(options),
+        report_(report),
+        // Of no owner: what is mended costs nobody anything.
+        lease_(store.leases, store.paths, random_id(), home_region, "", store.lease_term) {}
 
   /// True when one was mended: then what it lists can be verified.
   bool mend_manifests(const VerifyReport& found) {
@@ -82,7 +89,9 @@ class Repair {
     std::vector<Digest> out;
     for (const Digest& disk : disks) {
       ChunkIndex::Packs others;
-      for (const std::string& other : store_.records.packs_of(disk))
+      const auto packs = store_.records.packs_of(disk);
+      if (!packs) continue;  // its image was removed a moment ago
+      for (const std::string& other : *packs)
         if (auto file = other == id ? nullptr : open(other)) others.push_back(std::move(file));
       const ChunkIndex elsewhere(std::move(others));
       const Manifest manifest = Manifest::open(store_.paths.manifest(disk));
@@ -120,12 +129,14 @@ class Repair {
 
   void write_anew(const std::string& old) {
     const std::string id = random_id();
-    const fs::path staged = store_.paths.staging() / (id + ".pack");
+    const fs::path staged = store_.paths.staging() / (lease_.id() + "." + id + ".pack");
     const auto file = open(old);
     const std::vector<Digest> disks = store_.records.disks_of(old);
     const ChunkIndex pack(file ? ChunkIndex::Packs{file} : ChunkIndex::Packs{});
     try {
       const PackRecord fresh = write_pack(staged, id, needed_of(old, file.get(), disks), pack);
+      const FileLock named_and_recorded = store_.keep_files();
+      lease_.require();
       std::error_code error;
       fs::rename(staged, store_.paths.pack(id), error);
       if (error) throw system_error("cannot name " + store_.paths.pack(id).string(), error.value());
@@ -143,6 +154,7 @@ class Repair {
   const Region& from_;
   const VerifyOptions& options_;
   RepairReport& report_;
+  Lease lease_;
 };
 
 }  // namespace
@@ -156,13 +168,11 @@ RepairReport repair(LocalCatalog& catalog, std::optional<std::string_view> refer
   if (found.damaged.empty()) return report;
   Store& store = catalog.view().store();
   {
-    const FileLock keep = store.keep_files();
-    store.ask_for_sweep();  // stays until the packs that were replaced are gone, so that a crash is noticed
     Repair work(store, from, options, report);
     if (work.mend_manifests(found)) found = catalog.verify(reference, options);
     work.mend_packs(found);
   }
-  (void)store.sweep();
+  (void)collect(store);  // the packs that were replaced
   return report;
 }
 

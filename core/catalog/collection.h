@@ -1,0 +1,50 @@
+#pragma once
+// The collection: forgets what nothing needs any longer, and frees its space, beside publishes that run.
+//
+//     an image's term in the trash is over ─▶ its record goes
+//     a disk that no image has             ─▶ its record goes, its manifest goes
+//     a pack that no disk has              ─▶ condemned: no new publish counts on it. It goes once every lease that was
+//                                             there when it was condemned has ended
+//     a lease whose process is dead, or that ended longer than the grace ago ─▶ it goes, with what it has in staging/
+//     a file without record or lease       ─▶ it goes
+//
+// One transaction decides; a publish whose lease it ended cannot commit after it. Files go afterwards, at a moment in
+// which nobody is between naming a file and recording it.
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace kiln {
+
+class Store;
+
+struct CollectOptions {
+  /// How long an ended lease of another host is still honoured, and how far clocks of hosts may differ.
+  std::chrono::seconds grace{600};
+  bool dry_run = false;  ///< nothing changes
+};
+
+/// Something that goes, or that would go but has to wait.
+struct Collectable {
+  enum class Kind { image, disk, pack, lease, file } kind = Kind::pack;
+  std::string name;  ///< "web:1", a digest, an id, a path in the catalog's folder
+  std::uint64_t bytes = 0;
+  std::string why;
+  bool waits = false;
+};
+
+struct Collected {
+  std::vector<Collectable> items;
+  std::uint64_t packs = 0, bytes = 0;  ///< that are gone
+  /// Something has to wait: packs for leases, files for somebody who is just naming files. A later collection takes it.
+  bool postponed = false;
+};
+
+Collected collect(Store&, const CollectOptions& = {});
+
+/// Whether there is something in staging/ that no living process holds.
+bool has_leftovers(const Store&);
+
+}  // namespace kiln
