@@ -133,6 +133,19 @@ struct Database::State {
   soci::session sql;
 };
 
+Login login_of(const std::string& where) {
+  Database::State server(where);
+  Login login;
+  server.run([&](soci::session& sql) {
+    int owns = 0;
+    sql << "SELECT CURRENT_USER, CASE WHEN pg_get_userbyid(datdba) = CURRENT_USER THEN 1 ELSE 0 END"
+           " FROM pg_database WHERE datname = CURRENT_DATABASE()",
+        soci::into(login.user), soci::into(owns);
+    login.is_owner = owns != 0;
+  });
+  return login;
+}
+
 Database::Database(const std::string& where) : state_(std::make_unique<State>(where)) {
   bool current = false;
   state_->run([&](soci::session& sql) { current = schema_is_current(sql); });

@@ -42,6 +42,7 @@ class Database {
  private:
   using Work = std::function<void(soci::session&)>;
   struct State;
+  friend struct Login login_of(const std::string&);
 
   template <class F, class Run>
   static auto with_result(F& f, const Run& run) {
@@ -62,5 +63,13 @@ class Database {
 
 /// Whether a catalog's address names a server rather than a file.
 bool is_server(std::string_view where);
+
+/// As whom a server knows whoever uses its address, and whether that is the owner of the database, its operator.
+struct Login {
+  std::string user;
+  bool is_owner = false;
+};
+/// Asks the server. Throws Error when it does not answer, or does not let the user in.
+Login login_of(const std::string& where);
 
 }  // namespace kiln

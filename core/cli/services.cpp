@@ -12,7 +12,8 @@
 namespace kiln::cli {
 namespace {
 
-/// On a server the account is who logs in, so that nobody can claim to be somebody else.
+/// On a server the account is who logs in, so that nobody can claim to be somebody else. Whoever owns the database can
+/// change every record of it anyway.
 Account account_of_login(const std::string& address, const std::filesystem::path& file) {
   const std::size_t begin = address.find("://") + 3, at = address.find('@', begin);
   const std::string login = at == std::string::npos ? "" : address.substr(begin, at - begin);
@@ -20,8 +21,9 @@ Account account_of_login(const std::string& address, const std::filesystem::path
   if (user.empty() || user.find_first_of("/?%") != std::string::npos || address.find("user=") != std::string::npos)
     throw invalid(file.string() + ": the address of the catalog does not say as whom to log in",
                   "write catalog = \"postgresql://NAME@host/database\"");
-  require_name("account name", user);
-  return {user, false};
+  const Login login = login_of(address);
+  require_name("account name", login.user);
+  return {login.user, login.is_owner};
 }
 
 /// Whoever can open the files of a catalog can do everything with it anyway: its own account is an operator's.

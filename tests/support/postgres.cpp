@@ -97,4 +97,12 @@ std::string PostgresServer::new_database() {
   return "postgresql:///" + name + "?user=kiln&host=" + folder_.path().string();
 }
 
+std::string PostgresServer::as_user(const std::string& url, const std::string& user) {
+  const std::string begin = "postgresql:///", name = url.substr(begin.size(), url.find('?') - begin.size());
+  run_or_throw({programs_ / "psql", "-q", "-h", folder_.path(), "-U", "kiln", "-d", name, "-c",
+                "CREATE ROLE " + user + " LOGIN", "-c",
+                "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO " + user});
+  return "postgresql://" + user + "@/" + name + "?host=" + folder_.path().string();
+}
+
 }  // namespace kiln::test

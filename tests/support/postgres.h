@@ -22,6 +22,8 @@ class PostgresServer {
 
   /// Makes an empty database; returns its URL.
   std::string new_database();
+  /// The same database for another user, who is made, and who may change what is in its tables.
+  std::string as_user(const std::string& url, const std::string& user);
 
  private:
   PostgresServer();
