@@ -21,9 +21,9 @@ Account account_of_login(const std::string& address, const std::filesystem::path
   if (user.empty() || user.find_first_of("/?%") != std::string::npos || address.find("user=") != std::string::npos)
     throw invalid(file.string() + ": the address of the catalog does not say as whom to log in",
                   "write catalog = \"postgresql://NAME@host/database\"");
-  const Login login = login_of(address);
-  require_name("account name", login.user);
-  return {login.user, login.is_owner};
+  const Login known = login_of(address);
+  require_name("account name", known.user);
+  return {known.user, known.is_owner};
 }
 
 /// Whoever can open the files of a catalog can do everything with it anyway: its own account is an operator's.
