@@ -11,6 +11,7 @@
 #include "catalog/names.h"
 #include "catalog/publication.h"
 #include "catalog/store.h"
+#include "catalog/stored_disk.h"
 #include "catalog/verify.h"
 #include "disk/manifest.h"
 
@@ -73,11 +74,15 @@ std::vector<std::string> LocalCatalog::warnings(const Image& image) const {
 }
 
 std::shared_ptr<const BlockReader> LocalCatalog::read(const Image& image) const {
+  StoredDisk disk = read_stored(image);
+  return std::make_shared<const ImageReader>(std::move(disk.manifest), std::move(disk.index));
+}
+
+StoredDisk LocalCatalog::read_stored(const Image& image) const {
   const FileLock keep = store_->keep_files();
   const auto packs = store_->records.packs_of(image.content);
   if (!packs) throw gone(image);
-  return std::make_shared<const ImageReader>(Manifest::open(store_->paths.manifest(image.content)),
-                                             ChunkIndex(store_->open_packs(*packs)));
+  return {Manifest::open(store_->paths.manifest(image.content)), ChunkIndex(store_->open_packs(*packs))};
 }
 
 Manifest LocalCatalog::manifest(const Image& image) const {

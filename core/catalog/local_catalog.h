@@ -26,6 +26,7 @@ namespace kiln {
 class Manifest;
 class SigningKey;
 class Store;
+struct StoredDisk;
 
 /// A chunk whose bytes are no longer what its digest says, and who is harmed by it.
 struct DamagedChunk {
@@ -107,6 +108,8 @@ class LocalCatalog final : public Catalog {
   }
   /// The bytes of an image that show() has given. Reads verify every chunk's digest.
   std::shared_ptr<const BlockReader> read(const Image&) const;
+  /// The same, for whoever wants the chunks as they are stored.
+  StoredDisk read_stored(const Image&) const;
   /// The digests of an image's chunks, to compare or to publish again without reading. Lives as long as it is held,
   /// even when the image is removed meanwhile.
   Manifest manifest(const Image&) const;

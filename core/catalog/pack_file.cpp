@@ -159,6 +159,17 @@ std::vector<std::byte> PackFile::record(const PackEntry& entry) const {
   return record;
 }
 
+std::span<const std::byte> PackFile::read_stored(const PackEntry& entry, std::vector<std::byte>& buffer) const {
+  thread_local std::vector<std::byte> chunk(chunk_size);
+  read(entry, chunk);
+  buffer.resize(entry.stored);
+  if (entry.codec == Codec::raw)
+    std::ranges::copy(chunk, buffer.begin());
+  else
+    file_.read_at(entry.offset + record_header_size, buffer);
+  return buffer;
+}
+
 std::string PackFile::damage(const PackEntry& entry) const {
   thread_local std::vector<std::byte> chunk(chunk_size);
   if (const std::string why = try_read(entry, chunk); !why.empty()) return why;

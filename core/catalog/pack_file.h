@@ -75,6 +75,8 @@ class PackFile {
   void read(const PackEntry&, std::span<std::byte> into) const;
   /// Its record as it is stored; empty when the chunk cannot be read back as it was written.
   std::vector<std::byte> record(const PackEntry&) const;
+  /// The chunk as it is stored, once its SHA-256 was compared; in `buffer`. Throws Error when it is damaged.
+  std::span<const std::byte> read_stored(const PackEntry&, std::vector<std::byte>& buffer) const;
   /// Why a chunk and its record header cannot be read back as they were written; empty when they can.
   std::string damage(const PackEntry&) const;
 

@@ -1,9 +1,10 @@
-// kiln image export: an image's disk as a file in any format that can be written.
+// kiln image export: an image's disk as a file in any format that can be written, or as an OCI image layout.
 #include <filesystem>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "catalog/oci_export.h"
 #include "cli/activity.h"
 #include "cli/output.h"
 #include "cli/services.h"
@@ -12,10 +13,35 @@
 #include "disk/manifest.h"
 
 namespace kiln::cli {
+namespace {
 
-int run_image_export(Call& call) {
+void export_layout(Call& call, const ImageEntry& entry) {
+  if (call.args.has("FILE") || call.args.has("format") || call.args.has("option"))
+    throw invalid("kiln image export: --oci writes a folder, and takes neither FILE nor --format nor --option",
+                  "kiln image export IMAGE --oci DIR");
+  const std::filesystem::path folder = call.args.text("oci");
+  Activity activity("writing", call.out.json());
+  const OciExported made = export_oci(call.services.catalog().read_stored(entry.image), entry,
+                                      {.folder = folder, .stop = call.stop, .progress = activity.bytes()});
+  activity.end();
+  const std::string content = "sha256:" + to_hex(entry.image.content), manifest = "sha256:" + to_hex(made.manifest);
+  if (call.out.json())
+    call.out.object({{"image", entry.reference()},
+                     {"folder", folder.string()},
+                     {"format", "oci"},
+                     {"tag", made.tag},
+                     {"manifest", manifest},
+                     {"blobs", made.blobs},
+                     {"new_blobs", made.copied},
+                     {"size", made.bytes},
+                     {"content", content}});
+  else
+    call.out.line(fmt::format("{}  oci  {}  {} blobs, {} new, {}  {}", printable(folder.string()), made.tag, made.blobs,
+                              made.copied, format_bytes(made.bytes), content));
+}
+
+void export_file(Call& call, const Image& image) {
   LocalCatalog& catalog = call.services.catalog();
-  const Image image = catalog.show(call.args.text("IMAGE"), Action::write_out).image;
   const std::filesystem::path target = call.args.text("FILE");
   const Format& format = format_for(call.services.registry(), target, call.args.text("format"));
   const Table options = format_options(call.args.pairs("option"), format);
@@ -41,6 +67,18 @@ int run_image_export(Call& call) {
   else
     call.out.line(
         fmt::format("{}  {}  {}  {}", printable(target.string()), format.about().name, format_bytes(size), content));
+}
+
+}  // namespace
+
+int run_image_export(Call& call) {
+  if (!call.args.has("FILE") && !call.args.has("oci"))
+    throw invalid("kiln image export: FILE is missing", "kiln image export IMAGE FILE");
+  const ImageEntry entry = call.services.catalog().show(call.args.text("IMAGE"), Action::write_out);
+  if (call.args.has("oci"))
+    export_layout(call, entry);
+  else
+    export_file(call, entry.image);
   return 0;
 }
 

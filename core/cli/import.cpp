@@ -10,6 +10,7 @@ int run_import(Call& call) {
   Table import{{"file", Value{call.args.text("FILE")}}};
   if (call.args.has("format")) import["format"] = Value{call.args.text("format")};
   if (call.args.has("sha256")) import["sha256"] = Value{call.args.text("sha256")};
+  if (call.args.has("tag")) import["tag"] = Value{call.args.text("tag")};
   Table publish{{"image", Value{call.args.text("name")}}};
   if (call.args.has("version")) publish["version"] = Value{call.args.text("version")};
 

@@ -8,6 +8,7 @@
 #include <kiln/plugin.h>
 
 #include "layout.h"
+#include "oci.h"
 
 namespace kiln::import {
 namespace {
@@ -18,6 +19,7 @@ struct Params {
   fs::path file;
   std::string format;
   std::string sha256;
+  std::string tag;
 };
 
 /// What the file system says of a file: when this is the same, so is the content.
@@ -110,10 +112,12 @@ class Import final : public StageOf<Params, Role::source> {
  public:
   Import()
       : StageOf({.name = "import", .summary = "Take a disk image file, from anywhere, as the disk."},
-                {{"file", &Params::file, "The disk image. It is read, never changed.", required},
+                {{"file", &Params::file,
+                  "The disk image, or the folder of an OCI image layout. It is read, never changed.", required},
                  {"format", &Params::format, "Its format, such as \"vhd\". Default: recognised by the content."},
                  {"sha256", &Params::sha256,
-                  "What sha256sum must print for the file; verified before anything is made of it."}}) {}
+                  "What sha256sum must print for the file; verified before anything is made of it."},
+                 {"tag", &Params::tag, "Which image of an OCI image layout. Default: the only one."}}) {}
 
  protected:
   void check(const Params& p, Check& c) const override {
@@ -122,9 +126,15 @@ class Import final : public StageOf<Params, Role::source> {
     if (!fs::exists(status)) {
       c.problem("file", "there is no file " + p.file.string(),
                 "is the path right? in a pipeline a relative one starts at the pipeline's folder");
+    } else if (is_oci_layout(p.file)) {
+      check_layout(p, c);
+      return;
     } else if (!fs::is_regular_file(status) && !fs::is_block_file(status)) {
       c.problem("file", p.file.string() + " is not a regular file", "give the path of a disk image file");
     }
+    if (!p.tag.empty())
+      c.problem("tag", "\"tag\" is for the folder of an OCI image layout, which " + p.file.string() + " is not",
+                "leave it out");
     if (!p.sha256.empty() && !parse_digest(p.sha256))
       c.problem("sha256", "\"sha256\" takes 64 hexadecimal digits", "copy what sha256sum prints for the file");
     if (p.format.empty()) return;
@@ -136,6 +146,7 @@ class Import final : public StageOf<Params, Role::source> {
   }
 
   std::string fingerprint(const Params& p) const override {
+    if (is_oci_layout(p.file)) return oci_fingerprint(p.file, p.tag);
     struct stat st {};
     if (::stat(p.file.c_str(), &st) != 0) return "missing";
     // What is written to a device leaves no trace in its node: every kiln reads it anew.
@@ -148,6 +159,7 @@ class Import final : public StageOf<Params, Role::source> {
     std::error_code error;
     const fs::path path = fs::canonical(p.file, error);
     if (error) throw system_error("cannot open " + p.file.string(), error.value());
+    if (is_oci_layout(path)) return run_layout(ctx, path, p.tag);
     SteadyFile file(path);
     if (!p.sha256.empty()) verify(ctx, file, to_hex(*parse_digest(p.sha256)));
 
@@ -168,6 +180,32 @@ class Import final : public StageOf<Params, Role::source> {
   }
 
  private:
+  /// Each blob of a layout is named by its digest, and kiln's own are in one format.
+  static void check_layout(const Params& p, Check& c) {
+    for (const auto& [name, value] : {std::pair("format", &p.format), std::pair("sha256", &p.sha256)})
+      if (!value->empty())
+        c.problem(name,
+                  '"' + std::string(name) + "\" is for a file, and " + p.file.string() + " is an OCI image layout",
+                  "leave it out: the content's digests are verified in any case");
+  }
+
+  static void run_layout(Context& ctx, const fs::path& folder, const std::string& tag) {
+    const OciDisk found = open_oci(folder, tag, [&](std::uint64_t done, std::uint64_t total) {
+      ctx.progress(
+          {Progress::Unit::bytes, static_cast<double>(done), static_cast<double>(total), "verifying the layout"});
+    });
+    Facts& facts = ctx.facts();
+    for (const auto& [name, value] : found.facts) facts[name] = value;
+    facts["source.kind"] = "import";
+    facts["source.file"] = folder.filename().string();
+    facts["source.format"] = "oci";
+    facts["source.size"] = std::to_string(found.stored);
+    if (!found.tag.empty()) facts["source.tag"] = found.tag;
+    note_layout(ctx, *found.disk);
+    ctx.summary(folder.filename().string() + "  oci " + found.tag + ", " + format_bytes(found.disk->size()));
+    ctx.produce(found.disk);
+  }
+
   static void note_layout(Context& ctx, const BlockReader& disk) {
     const Layout layout = look_at(disk);
     ctx.facts()["disk.layout"] = layout.kind;

@@ -21,7 +21,7 @@ CONFINED = {
     "libpq": ["core/catalog/"],
     "CLI/": ["core/cli/"],
     "openssl/": ["core/sdk/", "core/disk/", "core/catalog/"],
-    "zstd.h": ["core/catalog/", "formats/"],
+    "zstd.h": ["core/catalog/", "formats/", "plugins/import/"],
     "zlib.h": ["formats/"],
     "libdeflate.h": ["formats/"],
     "curl/": ["core/s3/"],
