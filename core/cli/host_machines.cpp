@@ -76,6 +76,16 @@ Launched HostMachines::launch(const LaunchSpec& spec, const Bases::Told& progres
   return launched;
 }
 
+void HostMachines::lend_base(const Image& image, const std::filesystem::path& link, const Bases::Told& progress) {
+  std::filesystem::create_directories(home_.bases());
+  const auto lock = FileLock::exclusive(home_.bases() / ".lock");
+  const bool was_there = bases_.has(image);
+  std::error_code error;
+  std::filesystem::create_hard_link(bases_.prepare(image, stop_, progress), link, error);
+  if (!was_there) bases_.forget(image.content);
+  if (error) throw system_error("cannot link " + link.string(), error.value());
+}
+
 Removal HostMachines::remove_image(const std::string& reference) {
   std::filesystem::create_directories(home_.bases());
   const auto lock = FileLock::exclusive(home_.bases() / ".lock");

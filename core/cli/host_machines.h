@@ -25,6 +25,7 @@ class Bases {
   /// The image's base. Made at disk speed when it is not there; a sealed layer that holds exactly the content, alone in
   /// its file, is taken instead of a copy (a hard link, so that clearing the cache does no harm).
   std::filesystem::path prepare(const Image&, std::stop_token, const Told& progress = {}) const;
+  bool has(const Image& image) const { return std::filesystem::exists(file_of(image.content)); }
   /// Removes the base of a content, when there is one. Returns its bytes.
   std::uint64_t forget(const Digest& content) const;
 
@@ -52,6 +53,10 @@ class HostMachines final : public Machines {
   BootReport boot(const BootSpec&) override;
   Launched launch(const LaunchSpec& spec) override { return launch(spec, {}); }
   Launched launch(const LaunchSpec&, const Bases::Told& progress);
+
+  /// Makes `link` another name of the image's base, for who only looks into it. A base that nobody had needed before
+  /// stays no longer than that name.
+  void lend_base(const Image&, const std::filesystem::path& link, const Bases::Told& progress = {});
 
   /// Removes an image that no instance uses, and its base. Throws refused() that names the instances otherwise.
   Removal remove_image(const std::string& reference);

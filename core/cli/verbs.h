@@ -43,6 +43,7 @@ int run_image_list(Call&);
 int run_image_show(Call&);
 int run_image_verify(Call&);
 int run_image_export(Call&);
+int run_image_diff(Call&);
 int run_image_rm(Call&);
 int run_image_restore(Call&);
 int run_image_prune(Call&);

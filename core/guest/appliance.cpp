@@ -106,7 +106,12 @@ void Appliance::configure(const ApplianceOptions& options) {
                        ("unix:" + option_value(events_socket_.string()) + ",server=on,wait=off").c_str()),
         "cannot listen to the appliance's machine");
 
-  const std::string server = "unix:" + options.drive_socket.string();
+  attach(options.drive_socket);
+  if (!options.second_socket.empty()) attach(options.second_socket);
+}
+
+void Appliance::attach(const std::filesystem::path& socket) {
+  const std::string server = "unix:" + socket.string();
   std::array<char*, 2> servers{const_cast<char*>(server.c_str()), nullptr};
   struct guestfs_add_drive_opts_argv drive {};
   drive.bitmask = GUESTFS_ADD_DRIVE_OPTS_FORMAT_BITMASK | GUESTFS_ADD_DRIVE_OPTS_PROTOCOL_BITMASK |

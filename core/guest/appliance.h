@@ -30,6 +30,8 @@ struct ApplianceOptions {
   unsigned memory_mib = 768;
   unsigned cpus = 1;
   std::stop_token stop = {};
+  /// Of a second disk, which is /dev/sdb. Empty: there is none.
+  std::filesystem::path second_socket = {};
 };
 
 /// Where the appliance's messages go. Called on the thread that makes a call.
@@ -67,6 +69,7 @@ class Appliance {
   static void on_event(guestfs_h*, void* self, std::uint64_t event, int, int, const char* buffer, std::size_t length,
                        const std::uint64_t* array, std::size_t array_length);
   void configure(const ApplianceOptions&);
+  void attach(const std::filesystem::path& socket);
   void launch();
   /// Hears QEMU's own events. A write that failed has stopped the machine for good: it is killed, and the call that
   /// waits for it fails with what disk_error_ says. (Told of the failure, the guest's kernel would lose data silently.)

@@ -189,6 +189,19 @@ TEST_F(Verbs, TheLifeOfAnImage) {
   EXPECT_THAT(tell({"image", "list"}).out, StartsWith("no images"));
 }
 
+TEST_F(Verbs, ImagesOfTheSameContentAreToldWithoutAnAppliance) {
+  tell({"import", "disk.raw", "--name", "a", "--version", "1"});
+  tell({"import", "disk.raw", "--name", "b", "--version", "1"});
+  // An accelerator that there is not would be an error once an appliance is started.
+  const json answer = ask({"image", "diff", "a", "b", "--accel", "none"});
+  EXPECT_EQ(answer["same_content"], true);
+  EXPECT_EQ(answer["chunks"]["differ"], 0);
+  EXPECT_THAT(tell({"image", "diff", "a", "b"}).out,
+              MatchesRegex("a:1 → b:1  the same content  sha256:[0-9a-f]{64}\n"));
+  EXPECT_EQ(kiln({"image", "diff", "a", "c"}).status, 2);
+  EXPECT_EQ(kiln({"image", "diff", "a", "b", "--limit", "0"}).status, 2);
+}
+
 TEST_F(Verbs, Ps) {
   EXPECT_EQ(ask({"ps"})["instances"].size(), 0U);
   EXPECT_THAT(tell({"ps"}).out, StartsWith("no instances"));
