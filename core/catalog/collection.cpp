@@ -28,7 +28,10 @@ class Collection {
 
   Collected run() {
     const std::vector<std::string> dead = dead_leases();
-    if (!options_.dry_run) count_what_goes();
+    if (!options_.dry_run) {
+      store_.ask_for_sweep();  // stays until the files are gone, so that a crash before that is noticed
+      count_what_goes();
+    }
     const StoreRecords::Unused unused = store_.records.forget_unused(dead, options_.grace, options_.dry_run);
     report(unused);
     for (const PackRecord& pack : unused.packs) gone_.insert(store_.paths.pack(pack.id).filename());
@@ -132,7 +135,7 @@ class Collection {
   void remove(const fs::directory_entry& entry, const char* why) {
     std::error_code error;
     const std::uint64_t bytes = entry.is_regular_file(error) ? entry.file_size(error) : 0;
-    if (!gone_.contains(entry.path().filename()))
+    if (!gone_.contains(entry.path().filename()) && entry.path().extension() != ".sweep")
       out_.items.push_back({Kind::file, entry.path().lexically_relative(store_.paths.root), error ? 0 : bytes, why});
     if (options_.dry_run) return;
     fs::remove_all(entry.path(), error);

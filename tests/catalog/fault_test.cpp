@@ -89,7 +89,6 @@ class Fault : public testing::TestWithParam<std::tuple<int, int>> {
   }
   static void expect_clean(LocalCatalog& catalog) {
     Store& store = catalog.view().store();
-    (void)collect(store);
     EXPECT_THAT(catalog.verify().damaged, IsEmpty());
     EXPECT_THAT(test::files_in(store.paths.staging()), IsEmpty());
     EXPECT_THAT(store.leases.list(), IsEmpty());

@@ -25,7 +25,10 @@ class Server : public testing::Test {
     EXPECT_EQ(kiln({"import", "disk.raw", "--name", "base", "--version", "1"}).status, 0);
     user_ = PostgresServer::shared().as_user(url, "alice" + name.substr(name.rfind("test") + 4));
   }
-  void log_in(const std::string& url) { kiln.write("home/config.toml", "catalog = \"" + url + "\"\n"); }
+  void log_in(const std::string& url) {
+    std::filesystem::create_directories(kiln.home());
+    kiln.write("home/config.toml", "catalog = \"" + url + "\"\n");
+  }
   json ask(std::vector<std::string> words) {
     words.push_back("--json");
     const Answer answer = kiln(words);
@@ -49,7 +52,8 @@ TEST_F(Server, EverybodyElseIsAnAccountOfTheirOwn) {
   log_in(user_);
   EXPECT_THAT(ask({"image", "list"})["images"], IsEmpty());
   EXPECT_EQ(kiln({"gc"}).status, 3);
-  EXPECT_EQ(ask({"import", "disk.raw", "--name", "mine", "--version", "1"})["image"]["name"], "mine");
+  EXPECT_EQ(kiln({"import", "disk.raw", "--name", "mine", "--version", "1"}).status, 0);
+  EXPECT_THAT(std::string(ask({"image", "list"})["images"][0]["owner"]), StartsWith("alice"));
   const Answer answer = kiln({"image", "list", "--as", "kiln"});
   EXPECT_EQ(answer.status, 3);
   EXPECT_THAT(answer.err, StartsWith("error: --as is for a catalog in a folder"));
