@@ -3,8 +3,10 @@
 #include <soci/soci.h>
 
 #include <algorithm>
+#include <deque>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <tuple>
 #include <unordered_map>
 
@@ -104,10 +106,15 @@ std::vector<ImageEntry> select(soci::session& sql, const ImageQuery& wanted) {
   query.prepare(columns + condition.where + " ORDER BY i.sequence DESC");
   query.define_and_bind();
   query.execute(false);
+  std::deque<ImageEntry> read;
+  while (query.fetch()) read.push_back(row.read());
+  // Here, because each database has an order of texts of its own; and by position, because entries are large.
+  std::vector<std::size_t> order(read.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::ranges::stable_sort(order, {}, [&](std::size_t i) { return std::tie(read[i].owner, read[i].image.name); });
   std::vector<ImageEntry> out;
-  while (query.fetch()) out.push_back(row.read());
-  // Here, because each database has an order of texts of its own.
-  std::ranges::stable_sort(out, {}, [](const ImageEntry& e) { return std::tie(e.owner, e.image.name); });
+  out.reserve(read.size());
+  for (const std::size_t i : order) out.push_back(std::move(read[i]));
 
   ById by_id;
   for (ImageEntry& entry : out) by_id.emplace(entry.image.id, &entry);

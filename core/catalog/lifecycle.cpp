@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <ctime>
+#include <utility>
 
 #include <kiln/value.h>
 
@@ -36,7 +37,10 @@ std::time_t seconds_of(const std::string& text) {
 }  // namespace
 
 Moment now_moment() {
-  return to_moment(std::time(nullptr));
+  // A list of ten thousand images asks for each of them.
+  thread_local std::pair<std::time_t, Moment> last{0, {}};
+  if (const std::time_t now = std::time(nullptr); now != last.first) last = {now, to_moment(now)};
+  return last.second;
 }
 
 Moment later(const Moment& moment, std::chrono::seconds by) {

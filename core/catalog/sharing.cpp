@@ -57,4 +57,8 @@ std::vector<OfferedImage> Sharing::offered() const {
   return out;
 }
 
+std::vector<Share> Sharing::of_me() const {
+  return view_.store().shares.of_member(view_.account().name);
+}
+
 }  // namespace kiln

@@ -32,6 +32,8 @@ class Sharing {
   std::vector<Share> members(std::string_view reference) const;
   /// What this account was offered, the newest first. What was rejected is left out.
   std::vector<OfferedImage> offered() const;
+  /// Its shares in any state, without their images: what it may not see any longer is among them.
+  std::vector<Share> of_me() const;
 
  private:
   ImageEntry answer(std::string_view reference, Share::State);

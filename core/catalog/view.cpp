@@ -4,6 +4,7 @@
 #include <iterator>
 #include <map>
 #include <set>
+#include <unordered_map>
 
 #include <kiln/value.h>
 
@@ -96,11 +97,13 @@ const ImageEntry& newest(const std::vector<const ImageEntry*>& versions, const R
 
 void inherit_revocations(std::vector<ImageEntry>& all) {
   const Moment now = now_moment();
-  std::map<std::string, ImageEntry*> by_id;
+  const auto revoked = [&](const ImageEntry& e) { return !e.life.revoked_at.empty() && e.life.revoked_at <= now; };
+  if (std::ranges::none_of(all, revoked)) return;
+  std::unordered_map<std::string, ImageEntry*> by_id;
   for (ImageEntry& entry : all) by_id.emplace(entry.image.id, &entry);
   std::set<const ImageEntry*> settled;
   const auto settle = [&](auto&& self, ImageEntry& entry) -> bool {
-    const bool own = !entry.life.revoked_at.empty() && entry.life.revoked_at <= now;
+    const bool own = revoked(entry);
     if (!settled.insert(&entry).second) return own || entry.life.ancestor_revoked;
     for (const std::string& parent : entry.parents)
       if (const auto it = by_id.find(parent); it != by_id.end() && self(self, *it->second)) {

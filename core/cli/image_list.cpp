@@ -52,8 +52,8 @@ ImageFilter filter_of(const Args& args) {
 /// What was offered and not answered yet is in "share list": nobody fills another one's list of images unasked.
 void drop_pending(std::vector<ImageEntry>& entries, const CatalogView& view) {
   std::set<std::string> pending;
-  for (const OfferedImage& offered : Sharing(view).offered())
-    if (offered.share.state == Share::State::pending) pending.insert(offered.entry.image.id);
+  for (const Share& share : Sharing(view).of_me())
+    if (share.state == Share::State::pending) pending.insert(share.image);
   std::erase_if(entries, [&](const ImageEntry& e) {
     return pending.contains(e.image.id) && !e.is_public && !view.account().is_operator;
   });

@@ -123,7 +123,7 @@ class LiveDrive {
     for (std::error_code missing; !std::filesystem::exists(socket, missing);)
       if (daemon_.wait(std::chrono::milliseconds(5)))
         throw Error("qemu-storage-daemon does not open the disk", {}, said());
-    return Qmp::connect(socket, std::chrono::seconds(15), {}, "qemu-storage-daemon");
+    return Qmp::connect(socket, std::chrono::seconds(60), {}, "qemu-storage-daemon");
   }
 
   std::vector<std::string> said() const {
