@@ -81,8 +81,8 @@ row_size "new bytes of the derived image; its change, zstd -3" $(($(bytes_in "$W
 # --- a copy of the derived image to a region that has the base
 export KILN_HOME=$WORK/home
 printf '[region.west]\nfolder = "%s"\n' "$WORK/west" >"$WORK/home/config.toml"
-base=$("$BIN/kiln" image list --json | python3 -c 'import json,sys; print(json.load(sys.stdin)["images"][-1]["version"])')
-"$BIN/kiln" image copy "bench:$base" --to west >/dev/null
+version=$("$BIN/kiln" image list --json | python3 -c 'import json,sys; print(json.load(sys.stdin)["images"][-1]["version"])')
+"$BIN/kiln" image copy "bench:$version" --to west >/dev/null
 cp -a "$WORK/west" "$WORK/kept-west"
 qemu-img convert -f raw -O qcow2 "$WORK/base.raw" "$WORK/there.kept"
 qemu-img convert -f raw -O qcow2 "$WORK/changed.raw" "$WORK/here.qcow2"
