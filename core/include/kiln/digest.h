@@ -19,7 +19,7 @@ struct Digest {
   std::array<std::byte, 32> bytes{};
 
   bool is_zero_chunk() const noexcept { return *this == Digest{}; }
-  auto operator<=>(const Digest&) const = default;  // NOLINT(modernize-use-nullptr): clang-tidy 14 misreads it
+  auto operator<=>(const Digest&) const = default;
 };
 
 /// Lower-case hexadecimal, 64 characters.

@@ -19,7 +19,7 @@ namespace kiln {
 /// A number of bytes. In a pipeline: `"20G"`, `"512M"`, `"1.5GiB"` or a plain integer; units are powers of 1024.
 struct Bytes {
   std::uint64_t count = 0;
-  auto operator<=>(const Bytes&) const = default;  // NOLINT(modernize-use-nullptr): clang-tidy 14 misreads it
+  auto operator<=>(const Bytes&) const = default;
 };
 
 /// A length of time. In a pipeline: `"90s"`, `"2m"`, `"1h30m"`, `"250ms"`.
