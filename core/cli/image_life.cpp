@@ -4,6 +4,7 @@
 
 #include "catalog/life.h"
 #include "cli/image_answers.h"
+#include "cli/regions.h"
 #include "cli/services.h"
 #include "cli/verbs.h"
 
@@ -26,8 +27,7 @@ std::string from(std::string_view state, const Moment& at) {
   return at <= now_moment() ? fmt::format("is {}", state) : fmt::format("will be {} at {}", state, at);
 }
 
-int remove_for_good(Call& call) {
-  const Removal removal = call.services.machines().remove_image(call.args.text("IMAGE"));
+int answer_removal(Call& call, const Removal& removal) {
   const std::string name = removal.image.name + ":" + removal.image.version;
   if (call.out.json())
     call.out.object({{"removed", name}, {"freed_bytes", removal.bytes_freed}, {"postponed", removal.postponed}});
@@ -36,6 +36,25 @@ int remove_for_good(Call& call) {
                               removal.postponed ? "its space is freed when the publish that runs now is done"
                                                 : format_bytes(removal.bytes_freed) + " freed"));
   return 0;
+}
+
+int remove_from_bucket(Call& call, BucketRegion& region) {
+  if (call.args.has("for"))
+    throw invalid(fmt::format("region {} is a bucket, which has no trash", region.name()),
+                  "leave --for out: the image is removed at once, and for good");
+  const ImageEntry entry = region.remove(call.args.text("IMAGE"));
+  if (call.out.json())
+    call.out.object(
+        {{"removed", entry.reference()}, {"region", region.name()}, {"freed_bytes", 0}, {"postponed", true}});
+  else
+    call.out.line(fmt::format("removed {} from {} for good: a bucket has no trash; kiln gc --region {} frees its space",
+                              printable(full_reference(entry)), region.name(), region.name()));
+  return 0;
+}
+
+/// Whether it is about another region than the home's own catalog.
+bool is_elsewhere(const Args& args) {
+  return args.has("region") && args.text("region") != home_region;
 }
 
 /// The end of a term such as "7d".
@@ -107,21 +126,31 @@ int run_image_public(Call& call) {
 }
 
 int run_image_rm(Call& call) {
-  if (call.args.has("now")) {
-    if (call.args.has("for"))
-      throw invalid("kiln image rm: --now and --for do not go together", "leave one of them out");
-    return remove_for_good(call);
-  }
-  const Moment purge_at = end_of_term(call.args.text("for", "7d"));
-  const ImageEntry entry = call.services.machines().trash_image(call.args.text("IMAGE"), purge_at);
+  const Args& args = call.args;
+  if (args.has("now") && args.has("for"))
+    throw invalid("kiln image rm: --now and --for do not go together", "leave one of them out");
+  // What runs on this host runs from this home's images: copies elsewhere are not in use.
+  const OpenedRegion region = is_elsewhere(args) ? open_place(call.services, args.text("region")) : OpenedRegion();
+  if (region.bucket) return remove_from_bucket(call, *region.bucket);
+  const std::string image = args.text("IMAGE");
+  HostMachines* const home = region.folder ? nullptr : &call.services.machines();
+  if (args.has("now")) return answer_removal(call, home ? home->remove_image(image) : region.folder->remove(image));
+  const Moment purge_at = end_of_term(args.text("for", "7d"));
+  const ImageEntry entry =
+      home ? home->trash_image(image, purge_at) : Life(region.folder->view()).trash(image, {}, purge_at);
+  const std::string where = home ? "" : " --region " + args.text("region");
   answer_image(call.out, entry,
-               fmt::format("{} is in the trash until {}; kiln image restore {} brings it back", entry.reference(),
-                           purge_at, entry.reference()));
+               fmt::format("{} is in the trash until {}; kiln image restore {}{} brings it back", entry.reference(),
+                           purge_at, entry.reference(), where));
   return 0;
 }
 
 int run_image_restore(Call& call) {
-  const ImageEntry entry = life_of(call).restore(call.args.text("IMAGE"));
+  const OpenedRegion region = open_place(call.services, call.args.text("region", home_region));
+  if (region.bucket)
+    throw invalid(fmt::format("region {} is a bucket, which has no trash", region.bucket->name()),
+                  fmt::format("copy the image there again: kiln image copy IMAGE --to {}", region.bucket->name()));
+  const ImageEntry entry = Life(region.folder->view()).restore(call.args.text("IMAGE"));
   answer_image(call.out, entry, fmt::format("{} is {} again", entry.reference(), to_text(entry.state())));
   return 0;
 }

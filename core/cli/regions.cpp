@@ -10,7 +10,6 @@
 #include <kiln/file.h>
 
 #include "catalog/names.h"
-#include "catalog/region/bucket_region.h"
 #include "catalog/region/folder_region.h"
 
 namespace kiln::cli {
@@ -71,16 +70,22 @@ std::vector<RegionPlace> region_places(Services& services) {
   return out;
 }
 
-std::unique_ptr<Region> open_region(Services& services, const std::string& name) {
-  if (name == home_region) return std::make_unique<FolderRegion>(home_region, borrowed(services.catalog()));
+OpenedRegion open_place(Services& services, const std::string& name) {
+  if (name == home_region) return {borrowed(services.catalog()), nullptr};
   (void)region_places(services);  // says what is wrong with the names
   const auto& regions = services.config().regions;
   const auto found = std::ranges::find(regions, name, &engine::RegionConfig::name);
   if (found == regions.end()) throw no_such_region(services, name);
   const Account account = services.catalog().view().account();
   if (!found->bucket.empty())
-    return std::make_unique<BucketRegion>(name, bucket_of(*found), account, services.home().region(name));
-  return std::make_unique<FolderRegion>(name, std::make_shared<LocalCatalog>(found->folder, account));
+    return {nullptr, std::make_unique<BucketRegion>(name, bucket_of(*found), account, services.home().region(name))};
+  return {std::make_shared<LocalCatalog>(found->folder, account), nullptr};
+}
+
+std::unique_ptr<Region> open_region(Services& services, const std::string& name) {
+  OpenedRegion place = open_place(services, name);
+  if (place.bucket) return std::move(place.bucket);
+  return std::make_unique<FolderRegion>(name, std::move(place.folder));
 }
 
 }  // namespace kiln::cli

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "catalog/region/bucket_region.h"
 #include "catalog/region/region.h"
 #include "cli/services.h"
 
@@ -16,6 +17,15 @@ struct RegionPlace {
 
 /// "local" first, then by name.
 std::vector<RegionPlace> region_places(Services&);
+
+/// A region as what it is: one of these, the other one is null.
+struct OpenedRegion {
+  std::shared_ptr<LocalCatalog> folder;
+  std::unique_ptr<BucketRegion> bucket;
+};
+
+/// Throws as open_region(), and borrows as much.
+OpenedRegion open_place(Services&, const std::string& name);
 
 /// Throws invalid() with the nearest name when there is none, and Error when it cannot be reached. It borrows from the
 /// services.

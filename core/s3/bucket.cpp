@@ -41,6 +41,11 @@ Said said_in(std::span<const std::byte> body) {
   return {error.child_value("Code"), error.child_value("Message")};
 }
 
+/// "2026-11-22T20:00:00.123Z" without the part of a second, so that the order of the texts is that of time.
+std::string moment_in(const std::string& text) {
+  return text.size() < 19 ? text : text.substr(0, 19) + "Z";
+}
+
 /// As a part of a query, in the way in which it is signed: others may have put keys of any kind into the bucket.
 std::string escaped(const std::string& text) {
   static constexpr char digits[] = "0123456789ABCDEF";
@@ -124,12 +129,12 @@ void Bucket::remove(const std::string& key) const {
     throw state_->failure("DELETE " + key, answer);
 }
 
-std::vector<std::string> Bucket::list(const std::string& prefix) const {
-  std::vector<std::string> keys;
+std::vector<Listed> Bucket::list_objects(const std::string& prefix) const {
+  std::vector<Listed> objects;
   for (bool more = true; more;) {
     // The parts of the query are in the order in which they are signed.
     const std::string query = "list-type=2&prefix=" + escaped(prefix) +
-                              (keys.empty() ? std::string() : "&start-after=" + escaped(keys.back()));
+                              (objects.empty() ? std::string() : "&start-after=" + escaped(objects.back().key));
     const Answer answer =
         state_->connections.perform({.method = "GET", .url = url() + "/?" + query, .answer_limit = answer_limit});
     if (answer.status != 200) throw state_->failure("list " + prefix, answer);
@@ -139,10 +144,18 @@ std::vector<std::string> Bucket::list(const std::string& prefix) const {
     if (!parsed || !result)
       throw Error("the object store's listing of bucket " + url() + " cannot be read",
                   "is this the address of a bucket?", {"list " + prefix + ": " + parsed.description()});
-    const std::size_t before = keys.size();
-    for (const pugi::xml_node entry : result.children("Contents")) keys.emplace_back(entry.child_value("Key"));
-    more = std::string_view(result.child_value("IsTruncated")) == "true" && keys.size() > before;
+    const std::size_t before = objects.size();
+    for (const pugi::xml_node entry : result.children("Contents"))
+      objects.push_back({entry.child_value("Key"), entry.child("Size").text().as_ullong(),
+                         moment_in(entry.child_value("LastModified"))});
+    more = std::string_view(result.child_value("IsTruncated")) == "true" && objects.size() > before;
   }
+  return objects;
+}
+
+std::vector<std::string> Bucket::list(const std::string& prefix) const {
+  std::vector<std::string> keys;
+  for (Listed& object : list_objects(prefix)) keys.push_back(std::move(object.key));
   return keys;
 }
 

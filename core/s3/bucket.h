@@ -21,6 +21,13 @@ struct BucketPlace {
   std::string access_key = {}, secret_key = {};
 };
 
+/// An object as a listing shows it.
+struct Listed {
+  std::string key;
+  std::uint64_t bytes = 0;
+  std::string modified;  ///< by the server's clock, as in "2026-11-22T20:00:00Z"
+};
+
 /// Any thread; each request has a connection of its own, which is kept for the next one. Keys consist of letters,
 /// digits and "._-/". A request that times out, or that the server cannot serve just now, is repeated up to five times,
 /// for about six seconds. Errors name the bucket, the key, and what the server said.
@@ -43,7 +50,9 @@ class Bucket {
   bool put_new(const std::string& key, std::span<const std::byte> body) const;
   /// Also when it is not there.
   void remove(const std::string& key) const;
-  /// All keys that begin so, in order.
+  /// All objects whose keys begin so, in the order of the keys.
+  std::vector<Listed> list_objects(const std::string& prefix) const;
+  /// Their keys.
   std::vector<std::string> list(const std::string& prefix) const;
 
  private:

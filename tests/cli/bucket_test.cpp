@@ -10,13 +10,19 @@ namespace {
 using testing::ElementsAre;
 using testing::StartsWith;
 
-class Bucket : public Accounts {};
+/// Region "far" is a bucket of its own.
+class Bucket : public Accounts {
+ protected:
+  Bucket() {
+    const std::string key = kiln.write("key", "KILNSECRET\n");
+    std::filesystem::permissions(key, std::filesystem::perms::owner_read);
+    kiln.write("home/config.toml", "[region.far]\nbucket = \"" + url +
+                                       "\"\naccess_key = \"KILNACCESS\"\nsecret_key_file = \"" + key + "\"\n");
+  }
+  std::string url = ObjectStore::shared().new_bucket();
+};
 
 TEST_F(Bucket, IsARegion) {
-  const std::string url = ObjectStore::shared().new_bucket(), key = kiln.write("key", "KILNSECRET\n");
-  std::filesystem::permissions(key, std::filesystem::perms::owner_read);
-  kiln.write("home/config.toml", "[region.far]\nbucket = \"" + url +
-                                     "\"\naccess_key = \"KILNACCESS\"\nsecret_key_file = \"" + key + "\"\n");
   EXPECT_GT(ask("alice", {"image", "copy", "web", "--to", "far"})["copies"][0]["chunks_moved"], 0);
   EXPECT_THAT(images("alice", {"--region", "far"}), ElementsAre("alice/web:1"));
   EXPECT_THAT(images("bob", {"--region", "far"}), testing::IsEmpty());
@@ -31,6 +37,24 @@ TEST_F(Bucket, IsARegion) {
               StartsWith("error: the object store refuses access to bucket " + url + "\n"));
   kiln.environment["AWS_SECRET_ACCESS_KEY"] = "KILNSECRET";
   EXPECT_THAT(images("alice", {"--region", "far"}), ElementsAre("alice/web:1"));
+}
+
+TEST_F(Bucket, AnImageIsRemovedFromItForGood) {
+  ask("alice", {"image", "copy", "web", "--to", "far"});
+  EXPECT_THAT(refuse("bob", {"image", "rm", "alice/web:1", "--region", "far"}, 2),
+              StartsWith("error: there is no image \"alice/web:1\" in region \"far\"\n"));
+  EXPECT_THAT(refuse("alice", {"image", "rm", "web:1", "--region", "far", "--for", "3d"}, 2),
+              StartsWith("error: region far is a bucket, which has no trash\n"));
+  EXPECT_EQ(tell("alice", {"image", "rm", "web:1", "--region", "far"}),
+            "removed alice/web:1 from far for good: a bucket has no trash; kiln gc --region far frees its space\n");
+  EXPECT_THAT(images("alice", {"--region", "far"}), testing::IsEmpty());
+  EXPECT_THAT(images("alice"), ElementsAre("alice/web:1"));
+  ask("alice", {"image", "copy", "web", "--to", "far"});
+  const auto answer = ask("alice", {"image", "rm", "web:1", "--region", "far", "--now"});
+  EXPECT_EQ(answer["removed"], "web:1");
+  EXPECT_EQ(answer["region"], "far");
+  EXPECT_THAT(refuse("alice", {"image", "restore", "web:1", "--region", "far"}, 2),
+              StartsWith("error: region far is a bucket, which has no trash\n"));
 }
 
 }  // namespace

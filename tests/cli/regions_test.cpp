@@ -57,6 +57,25 @@ TEST_F(Regions, AChannelIsMirrored) {
       "error: \"web:1\" names no channel\nhelp: give NAME:CHANNEL, such as web:stable; see kiln image list web\n");
 }
 
+TEST_F(Regions, ACopyIsRemovedAndRestoredThereAsAtHome) {
+  ask("alice", {"image", "copy", "web", "--to", "west"});
+  EXPECT_THAT(refuse("bob", {"image", "rm", "alice/web:1", "--region", "west"}, 2),
+              StartsWith("error: there is no image \"web\"\n"));
+  EXPECT_THAT(tell("alice", {"image", "rm", "web:1", "--region", "west", "--for", "3d"}),
+              HasSubstr("kiln image restore web:1 --region west brings it back\n"));
+  EXPECT_THAT(images("alice", {"--region", "west"}), ElementsAre());
+  EXPECT_THAT(images("alice"), ElementsAre("alice/web:1"));
+  EXPECT_EQ(tell("alice", {"image", "restore", "web:1", "--region", "west"}), "web:1 is available again\n");
+  EXPECT_THAT(images("alice", {"--region", "west"}), ElementsAre("alice/web:1"));
+  const json removal = ask("alice", {"image", "rm", "web:1", "--region", "west", "--now"});
+  EXPECT_EQ(removal["removed"], "web:1");
+  EXPECT_GT(removal["freed_bytes"], 0);
+  EXPECT_THAT(images("alice", {"--region", "west"}), ElementsAre());
+  EXPECT_THAT(images("alice"), ElementsAre("alice/web:1"));
+  ask("alice", {"image", "rm", "web:1", "--region", "local", "--now"});
+  EXPECT_THAT(images("alice"), ElementsAre());
+}
+
 TEST_F(Regions, DamageIsMended) {
   tell("alice", {"image", "copy", "web", "--to", "west"});
   EXPECT_EQ(tell("", {"image", "repair", "--from", "west"}), "the whole store: nothing is damaged\n");

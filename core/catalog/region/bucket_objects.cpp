@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <exception>
 #include <functional>
 #include <mutex>
@@ -20,7 +21,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t manifest_limit = 1u << 30;  // of a disk of 1.6 TiB
-constexpr std::size_t document_limit = 1u << 20, text_limit = 512;
+constexpr std::size_t text_limit = 512;
+constexpr std::chrono::milliseconds pause_between_looks{50};
 constexpr std::string_view manifest_suffix = ".manifest";
 
 /// f(0) … f(count - 1), several at once. The first exception ends it.
@@ -155,20 +157,29 @@ std::string BucketObjects::text(const std::string& key) const {
   return body ? std::string(reinterpret_cast<const char*>(body->data()), body->size()) : std::string();
 }
 
-ImageEntry BucketObjects::document(const std::string& id) const {
+std::optional<ImageEntry> BucketObjects::document(const std::string& id) const {
   const auto body = bucket_.get(document_key(id), document_limit);
-  if (!body) throw Error("it is not there");
+  if (!body) return std::nullopt;
   return from_document({reinterpret_cast<const char*>(body->data()), body->size()});
 }
 
-ImageEntry BucketObjects::image_named(const std::string& key) const {
-  const std::string id = text(key);
+/// Nothing when it was removed between the listing and this look.
+std::optional<ImageEntry> BucketObjects::image_named(const std::string& key) const {
+  std::string id = text(key);
+  if (id.empty()) return std::nullopt;
   try {
-    if (id.empty() || id.size() > 36 || id.find_first_not_of("0123456789abcdef-") != std::string::npos)
+    if (id.size() > 36 || id.find_first_not_of("0123456789abcdef-") != std::string::npos)
       throw Error("it names no image");
-    ImageEntry entry = document(id);
-    if (entry.image.id != id || name_key(entry) != key) throw Error("the document is that of another image");
-    entry.region = region_;
+    std::optional<ImageEntry> entry = document(id);
+    // A removal takes the name first; and a copy of the same image may have claimed it again, and be about to say more.
+    for (int looks = 1; !entry && looks <= 5; ++looks) {
+      if (text(key) != id) return std::nullopt;
+      std::this_thread::sleep_for(pause_between_looks * looks);
+      entry = document(id);
+    }
+    if (!entry) throw Error("it is not there");
+    if (entry->image.id != id || name_key(*entry) != key) throw Error("the document is that of another image");
+    entry->region = region_;
     return entry;
   } catch (const Error& error) {
     if (error.failure() == Failure::refused) throw;
@@ -179,11 +190,26 @@ ImageEntry BucketObjects::image_named(const std::string& key) const {
   }
 }
 
+void BucketObjects::forget(const ImageEntry& entry) const {
+  const std::string& id = entry.image.id;
+  // A copy of this very image may claim the name again while its document goes. It looks for the document after its
+  // claim, this looks for the name after the removal: so one of them notices, and no name is left without a document.
+  while (text(name_key(entry)) == id) {
+    bucket_.remove(name_key(entry));
+    for (const std::string& key : bucket_.list(channel_key(entry, "")))
+      if (text(key) == id) bucket_.remove(key);
+    bucket_.remove(document_key(id));
+  }
+}
+
 std::vector<ImageEntry> BucketObjects::images(const std::string& owner) const {
   const std::string part = owner.empty() ? "" : owner + "/";
   const std::vector<std::string> keys = bucket_.list("names/" + part), channels = bucket_.list("channels/" + part);
-  std::vector<ImageEntry> out(keys.size());
-  for_each(keys.size(), [&](std::size_t i) { out[i] = image_named(keys[i]); });
+  std::vector<std::optional<ImageEntry>> found(keys.size());
+  for_each(keys.size(), [&](std::size_t i) { found[i] = image_named(keys[i]); });
+  std::vector<ImageEntry> out;
+  for (std::optional<ImageEntry>& entry : found)
+    if (entry) out.push_back(std::move(*entry));
   std::vector<std::string> ids(channels.size());
   for_each(channels.size(), [&](std::size_t i) { ids[i] = text(channels[i]); });
   for (std::size_t i = 0; i < channels.size(); ++i)

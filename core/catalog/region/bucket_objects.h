@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <unordered_set>
@@ -22,6 +23,8 @@ class BucketObjects {
  public:
   /// Requests that are on their way at the same time.
   static constexpr unsigned in_flight = 8;
+  /// Bytes that the document of an image may have.
+  static constexpr std::size_t document_limit = 1u << 20;
 
   /// `cache` is made when it is missing.
   BucketObjects(std::string region, s3::BucketPlace, std::filesystem::path cache);
@@ -47,12 +50,14 @@ class BucketObjects {
 
   /// All images, or those of one owner, with their channels; by owner and name, the newest first.
   std::vector<ImageEntry> images(const std::string& owner) const;
+  /// Takes the image's name away, and with it the image, then its channels and its document. Also when it is gone.
+  void forget(const ImageEntry&) const;
   /// The text of a small object; empty when it is not there.
   std::string text(const std::string& key) const;
 
  private:
-  ImageEntry image_named(const std::string& key) const;
-  ImageEntry document(const std::string& id) const;
+  std::optional<ImageEntry> image_named(const std::string& key) const;
+  std::optional<ImageEntry> document(const std::string& id) const;
   void forget_others(const std::vector<std::string>& manifests) const;
 
   std::string region_;

@@ -5,6 +5,7 @@
 #include "catalog/image_reader.h"
 #include "catalog/names.h"
 #include "catalog/region/bucket_sink.h"
+#include "catalog/region/bucket_usage.h"
 #include "catalog/view.h"
 
 namespace kiln {
@@ -66,6 +67,14 @@ void BucketRegion::point(const ImageEntry& at, const std::string& channel) {
   require_name("channel", channel);
   const ImageEntry entry = resolve(at.image.id, Action::promote);
   objects_->bucket().put(BucketObjects::channel_key(entry, channel), std::as_bytes(std::span(entry.image.id)));
+}
+
+ImageEntry BucketRegion::remove(std::string_view reference) {
+  ImageEntry entry = resolve(reference, Action::trash);
+  // First the record: once the name is gone, nothing else tells that the image was there.
+  record_removal(*objects_, entry, now_moment());
+  objects_->forget(entry);
+  return entry;
 }
 
 }  // namespace kiln

@@ -33,6 +33,9 @@ class BucketRegion final : public Region {
   std::unique_ptr<RegionSink> receive(const ImageEntry&, const Manifest&, const std::string& channel) override;
   void point(const ImageEntry&, const std::string& channel) override;
 
+  /// For good, at once: a bucket has no trash. Its chunks stay until they are collected. Errors as resolve().
+  ImageEntry remove(std::string_view reference);
+
  private:
   std::shared_ptr<const BucketObjects> objects_;
   Account account_;

@@ -82,6 +82,9 @@ void BucketSink::finish() {
   copy_.image.stored_bytes = sent_bytes_;
   bucket.put(BucketObjects::document_key(copy_.image.id), as_bytes(to_document(copy_)));
   claim_name();
+  // Somebody may have removed this very image meanwhile, and its document after it was put; see BucketObjects::forget.
+  if (!bucket.get(BucketObjects::document_key(copy_.image.id), BucketObjects::document_limit))
+    bucket.put(BucketObjects::document_key(copy_.image.id), as_bytes(to_document(copy_)));
   if (!channel_.empty()) bucket.put(BucketObjects::channel_key(copy_, channel_), as_bytes(copy_.image.id));
   bucket.remove(BucketObjects::marker_key(copy_.image.content));
 }

@@ -144,5 +144,77 @@ TEST_F(BucketRegionTest, AnotherImageDoesNotTakeAClaimedName) {
   EXPECT_THAT(names(there), ElementsAre("alice/web:1"));
 }
 
+TEST_F(BucketRegionTest, ARemovedImageLeavesItsChunksAndARecord) {
+  const Image image = publish("1", "stable");
+  publish("2");
+  BucketRegion there = bucket();
+  sync_channel(home(), "web:stable", there);
+  copy(home(), "web:2", there);
+  there.point(there.resolve("web:2", Action::promote), "testing");
+  const std::size_t chunks = objects.list("chunks/").size();
+
+  EXPECT_EQ(there.remove("web:stable").image.id, image.id);
+  EXPECT_THAT(names(there), ElementsAre("alice/web:2"));
+  EXPECT_THAT(objects.list("images/"), SizeIs(1));
+  EXPECT_THAT(objects.list("channels/"), ElementsAre("channels/alice/web/testing"));
+  EXPECT_THAT(objects.list("chunks/"), SizeIs(chunks));
+  EXPECT_THAT(objects.list("usage/"), ElementsAre(StartsWith("usage/" + image.id + ".")));
+  EXPECT_STREQ(error_of([&] { there.remove("web:1"); }).what(), "there is no image \"web:1\" in region \"west\"");
+  EXPECT_EQ(copy(home(), "web:1", there).moved_chunks, 0u);
+  EXPECT_THAT(names(there), testing::UnorderedElementsAre("alice/web:2", "alice/web:1"));
+  EXPECT_THAT(there.resolve("web:1", Action::see).channels, IsEmpty());
+}
+
+TEST_F(BucketRegionTest, OnlyItsOwnerAndTheOperatorRemoveAnImage) {
+  publish("1");
+  publish("2");
+  BucketRegion there = bucket(), bobs = bucket("bob"), operators = bucket("operator");
+  copy(home(), "web:1", there);
+  copy(home(), "web:2", there);
+  EXPECT_STREQ(error_of([&] { bobs.remove("alice/web:1"); }).what(),
+               "there is no image \"alice/web:1\" in region \"west\"");
+  EXPECT_THAT(names(there), SizeIs(2));
+  operators.remove("alice/web:1");
+  EXPECT_THAT(names(there), ElementsAre("alice/web:2"));
+}
+
+TEST_F(BucketRegionTest, AnImageIsRemovedWholeBesideACopyOfIt) {
+  publish("1");
+  std::atomic<bool> done = false;
+  std::atomic<int> copies = 0, removals = 0;
+  const auto until_done = [&done](const auto& step) {
+    while (!done) step();
+  };
+  {
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < 2; ++i)
+      threads.emplace_back([&] {
+        until_done([&] {
+          BucketRegion there = bucket();
+          copies += !copy(home(), "web:1", there).was_there;
+        });
+      });
+    threads.emplace_back([&] {
+      BucketRegion there = bucket();
+      until_done([&] {
+        try {
+          there.remove("web:1");
+          ++removals;
+        } catch (const Error& error) {
+          EXPECT_EQ(error.failure(), Failure::invalid) << error.what();  // there is none at the moment
+        }
+      });
+    });
+    std::this_thread::sleep_for(std::chrono::seconds(3));
+    done = true;
+  }
+  EXPECT_GT(copies, 3);
+  EXPECT_GT(removals, 3);
+  BucketRegion there = bucket();
+  copy(home(), "web:1", there);
+  EXPECT_THAT(names(there), ElementsAre("alice/web:1"));
+  EXPECT_TRUE(test::same_content(*there.read(there.images()[0].image), test::make_disk(size, 1)));
+}
+
 }  // namespace
 }  // namespace kiln
