@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <set>
 #include <tuple>
 
+#include "catalog/chunk_index.h"
 #include "catalog/store.h"
 #include "disk/manifest.h"
 
@@ -38,6 +40,30 @@ ChunkIndex index_of(const Store& store) {
     if (std::filesystem::exists(store.paths.pack(pack.id))) ids.push_back(pack.id);
   return ChunkIndex(store.open_packs(ids));
 }
+
+/// Of the chunks in a store's packs: their stored lengths.
+class PackedWeights final : public ChunkWeights {
+ public:
+  explicit PackedWeights(ChunkIndex index) : index_(std::move(index)) {
+    for (const auto& pack : index_.packs()) {
+      first_of_pack_.push_back(count_);
+      count_ += pack->entries().size();
+    }
+  }
+  std::size_t count() const override { return count_; }
+  std::optional<Weight> find(const Digest& digest) const override {
+    const ChunkIndex::Found found = index_.find(digest);
+    if (found.entry == nullptr) return std::nullopt;
+    const auto& entries = index_.packs()[found.pack]->entries();
+    return Weight{first_of_pack_[found.pack] + static_cast<std::size_t>(found.entry - entries.data()),
+                  found.entry->stored};
+  }
+
+ private:
+  ChunkIndex index_;
+  std::vector<std::size_t> first_of_pack_;  // the number of a pack's first chunk
+  std::size_t count_ = 0;
+};
 
 using Key = std::tuple<std::string, std::string, Digest>;  // region, owner, content
 
@@ -79,56 +105,61 @@ class Differences {
   std::map<std::pair<std::string, std::string>, UsageSample> last_;
 };
 
-/// The samples of one region: its state before, then change by change; those of one moment are one step.
-void follow(const std::string& region, const UsageRecords::Pending& pending, const ChunkIndex& index,
-            Manifests& manifests, Differences& differences) {
+}  // namespace
+
+ChunkWeights::~ChunkWeights() = default;
+
+/// Its state before, then change by change; those of one moment are one step.
+std::vector<UsageSample> steps_of(const std::string& region, const UsageRecords::Pending& pending,
+                                  const ChunkWeights& weights, const ChunksOf& chunks_of) {
+  Differences differences(pending.last);
   std::set<std::string> owners;
   const auto before = holdings_before(pending);
   for (const auto& [key, holding] : before)
     if (holding.region == region) owners.insert(holding.owner);
   for (const UsageSample& sample : pending.last)
     if (sample.region == region) owners.insert(sample.owner);
-  StoredShares shares(index, {owners.begin(), owners.end()});
+  StoredShares shares(weights, {owners.begin(), owners.end()});
   for (const auto& [key, holding] : before)
     if (holding.region == region && holding.images > 0)
-      shares.change(holding.owner, holding.content, holding.virtual_size, holding.images,
-                    manifests.of(holding.content));
+      shares.change(holding.owner, holding.content, holding.virtual_size, holding.images, chunks_of(holding.content));
   for (std::size_t i = 0; i < pending.changes.size(); ++i) {
     const StoredChange& change = pending.changes[i];
     if (change.region == region)
       shares.change(change.owner, change.content, change.virtual_size, change.added ? 1 : -1,
-                    manifests.of(change.content));
+                    chunks_of(change.content));
     const bool step_ends = i + 1 == pending.changes.size() || pending.changes[i + 1].moment != change.moment;
     if (step_ends) differences.add(change.moment, region, shares.samples());
   }
+  return std::move(differences.out);
 }
-
-}  // namespace
 
 void settle_usage(Store& store, const Moment& now) {
   for (;;) {
     const UsageRecords::Pending pending = store.usage.pending(now);
     if (pending.changes.empty()) return;
-    const ChunkIndex index = index_of(store);
+    const PackedWeights weights(index_of(store));
     Manifests manifests(store);
-    Differences differences(pending.last);
     std::set<std::string> regions;
     for (const StoredChange& change : pending.changes) regions.insert(change.region);
-    for (const std::string& region : regions) follow(region, pending, index, manifests, differences);
-    if (store.usage.settle(pending, differences.out)) return;
+    std::vector<UsageSample> steps;
+    for (const std::string& region : regions)
+      std::ranges::move(
+          steps_of(region, pending, weights,
+                   [&](const Digest& content) -> const std::vector<Digest>& { return manifests.of(content); }),
+          std::back_inserter(steps));
+    if (store.usage.settle(pending, steps)) return;
   }
 }
 
-StoredShares::StoredShares(const ChunkIndex& index, std::vector<std::string> owners)
-    : index_(index), owners_(std::move(owners)), logical_(owners_.size()), count_(owners_.size()) {
+StoredShares::StoredShares(const ChunkWeights& weights, std::vector<std::string> owners)
+    : weights_(weights),
+      owners_(std::move(owners)),
+      state_of_(weights.count()),
+      seen_in_(weights.count()),
+      logical_(owners_.size()),
+      count_(owners_.size()) {
   std::ranges::sort(owners_);
-  std::size_t chunks = 0;
-  for (const auto& pack : index.packs()) {
-    first_of_pack_.push_back(chunks);
-    chunks += pack->entries().size();
-  }
-  state_of_.resize(chunks);
-  seen_in_.resize(chunks);
   states_.emplace_back();  // needed by nobody
   bytes_.push_back(0);
   known_states_.emplace(Needs{}, 0);
@@ -170,17 +201,15 @@ void StoredShares::change(const std::string& owner, const Digest& content, std::
   ++changes_;
   std::unordered_map<std::uint32_t, std::uint32_t> next;  // neighbouring chunks mostly have the same state
   for (const Digest& digest : chunks) {
-    const ChunkIndex::Found found = index_.find(digest);
-    if (found.entry == nullptr) continue;
-    const auto& entries = index_.packs()[found.pack]->entries();
-    const std::size_t number = first_of_pack_[found.pack] + static_cast<std::size_t>(found.entry - entries.data());
-    if (std::exchange(seen_in_[number], changes_) == changes_) continue;  // twice on one disk
-    std::uint32_t& state = state_of_[number];
+    const auto weight = weights_.find(digest);
+    if (!weight) continue;
+    if (std::exchange(seen_in_[weight->number], changes_) == changes_) continue;  // twice on one disk
+    std::uint32_t& state = state_of_[weight->number];
     const auto [to, is_new] = next.try_emplace(state, 0);
     if (is_new) to->second = state_after(state, who, has);
-    bytes_[state] -= found.entry->stored;
+    bytes_[state] -= weight->bytes;
     state = to->second;
-    bytes_[state] += found.entry->stored;
+    bytes_[state] += weight->bytes;
   }
 }
 

@@ -5,13 +5,15 @@
 // n owners have is divided by n; bytes that cannot be divided go to the first owners by name, so that all shares
 // together are the store, to the byte.
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
-#include "catalog/chunk_index.h"
 #include "catalog/usage_records.h"
 
 namespace kiln {
@@ -23,13 +25,37 @@ class Store;
 /// nothing for further images of the same disk.
 void settle_usage(Store&, const Moment& now = now_moment());
 
+/// What each chunk weighs, wherever it is stored. Chunks are numbered, from 0 on.
+class ChunkWeights {
+ public:
+  ChunkWeights() = default;
+  ChunkWeights(const ChunkWeights&) = delete;
+  ChunkWeights& operator=(const ChunkWeights&) = delete;
+  virtual ~ChunkWeights();
+
+  struct Weight {
+    std::size_t number;
+    std::uint64_t bytes;
+  };
+  virtual std::size_t count() const = 0;
+  /// Nothing for what is not stored.
+  virtual std::optional<Weight> find(const Digest&) const = 0;
+};
+
+/// The digests of a disk's chunks; none for a disk that is lost. What it returns lives as long as it does.
+using ChunksOf = std::function<const std::vector<Digest>&(const Digest& content)>;
+
+/// The steps that the changes of one region make, in order of time; only those that differ from the step before.
+std::vector<UsageSample> steps_of(const std::string& region, const UsageRecords::Pending&, const ChunkWeights&,
+                                  const ChunksOf&);
+
 /// What the owners of one region have, chunk by chunk. One thread.
 class StoredShares {
  public:
-  /// Any of the owners that will be named; chunks are looked for in the index. Borrows both stores' parts.
-  StoredShares(const ChunkIndex&, std::vector<std::string> owners);
+  /// Any of the owners that will be named. Borrows the weights.
+  StoredShares(const ChunkWeights&, std::vector<std::string> owners);
 
-  /// One more image, or one less, of a disk whose chunks these are. Digests that are in no pack weigh nothing.
+  /// One more image, or one less, of a disk whose chunks these are. Digests without a weight weigh nothing.
   void change(const std::string& owner, const Digest& content, std::uint64_t virtual_size, std::int64_t images,
               const std::vector<Digest>& chunks);
   /// How many images of that content the owner has: only the first and the last one move any chunk.
@@ -45,11 +71,10 @@ class StoredShares {
   std::uint32_t state_after(std::uint32_t state, std::uint32_t owner, bool more);
   std::uint32_t owner_at(const std::string& name) const;
 
-  const ChunkIndex& index_;
+  const ChunkWeights& weights_;
   std::vector<std::string> owners_;
-  std::vector<std::size_t> first_of_pack_;  // the number of a pack's first chunk
-  std::vector<std::uint32_t> state_of_;     // by number of the chunk: where in states_
-  std::vector<std::uint32_t> seen_in_;      // by number of the chunk: the last change that met it
+  std::vector<std::uint32_t> state_of_;  // by number of the chunk: where in states_
+  std::vector<std::uint32_t> seen_in_;   // by number of the chunk: the last change that met it
   std::uint32_t changes_ = 0;
   std::vector<Needs> states_;
   std::vector<std::uint64_t> bytes_;  // by state

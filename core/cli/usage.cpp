@@ -50,16 +50,18 @@ std::vector<UsageSample> settled_samples(const CatalogView& view, const std::str
   return samples;
 }
 
-/// Of this home's catalog and of every region that is a folder: each meters itself. A bucket has no meter but that of
-/// whoever runs it.
+/// Of this home's catalog and of every region: a catalog meters itself, a bucket's objects say what was there.
 std::vector<UsageSample> samples_of(Call& call, const Period& period) {
-  (void)region_places(call.services);  // says what is wrong with the names
-  const CatalogView home = call.services.catalog().view();
-  std::vector<UsageSample> all = settled_samples(home, home_region, period);
-  for (const engine::RegionConfig& region : call.services.config().regions) {
-    if (region.folder.empty()) continue;
-    const LocalCatalog there(region.folder, home.account());
-    const auto samples = settled_samples(there.view(), region.name, period);
+  std::vector<std::string> names;
+  if (call.args.has("region"))
+    names.push_back(call.args.text("region"));
+  else
+    for (const RegionPlace& place : region_places(call.services)) names.push_back(place.name);
+  std::vector<UsageSample> all;
+  for (const std::string& name : names) {
+    const OpenedRegion region = open_place(call.services, name);
+    const auto samples =
+        region.bucket ? region.bucket->usage(period.from) : settled_samples(region.folder->view(), name, period);
     all.insert(all.end(), samples.begin(), samples.end());
   }
   return all;

@@ -209,6 +209,7 @@ const std::vector<Verb>& verbs() {
        "Shows what was kept in a month, and what it costs",
        {{"--month", Given::value, "YYYY-MM", "Which month, in UTC; the present one when not given"},
         {"--owner", Given::value, "ACCOUNT", "Only this account's; for the operator, who else sees everybody's"},
+        {"--region", Given::value, "REGION", "Only of this region; of all when not given"},
         {"--hourly", Given::flag, "", "Hour by hour, without a bill"},
         {"--csv", Given::flag, "", "As comma-separated values"}},
        run_usage},

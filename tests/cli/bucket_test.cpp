@@ -1,5 +1,7 @@
 // A bucket as a region, from the command line.
+#include <chrono>
 #include <filesystem>
+#include <thread>
 
 #include "cli/accounts.h"
 #include "support/rgw.h"
@@ -55,6 +57,24 @@ TEST_F(Bucket, AnImageIsRemovedFromItForGood) {
   EXPECT_EQ(answer["region"], "far");
   EXPECT_THAT(refuse("alice", {"image", "restore", "web:1", "--region", "far"}, 2),
               StartsWith("error: region far is a bucket, which has no trash\n"));
+}
+
+TEST_F(Bucket, IsMetered) {
+  ask("alice", {"image", "copy", "web", "--to", "far"});
+  std::this_thread::sleep_for(std::chrono::seconds(2));
+  ask("alice", {"image", "rm", "web", "--region", "far"});
+  for (const char* account : {"alice", ""}) {
+    const auto rows = ask(account, {"usage"})["usage"];
+    ASSERT_EQ(rows.size(), 2U);
+    EXPECT_EQ(rows[0]["owner"], "alice");
+    EXPECT_EQ(rows[0]["region"], "far");
+    EXPECT_GT(rows[0]["unique_byte_hours"], 0);
+    EXPECT_GT(rows[0]["logical_byte_hours"], 0);
+    EXPECT_EQ(rows[1]["region"], "local");
+    EXPECT_EQ(ask(account, {"usage", "--region", "far"})["usage"].size(), 1U);
+  }
+  EXPECT_EQ(ask("bob", {"usage"})["usage"].size(), 0U);
+  EXPECT_THAT(refuse("alice", {"usage", "--region", "fat"}, 2), StartsWith("error: there is no region \"fat\"\n"));
 }
 
 }  // namespace

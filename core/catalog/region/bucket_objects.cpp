@@ -25,8 +25,20 @@ constexpr std::size_t text_limit = 512;
 constexpr std::chrono::milliseconds pause_between_looks{50};
 constexpr std::string_view manifest_suffix = ".manifest";
 
-/// f(0) … f(count - 1), several at once. The first exception ends it.
-void for_each(std::size_t count, const std::function<void(std::size_t)>& f) {
+std::string last_part(const std::string& key) {
+  return key.substr(key.rfind('/') + 1);
+}
+
+}  // namespace
+
+BucketObjects::BucketObjects(std::string region, s3::BucketPlace place, fs::path cache)
+    : region_(std::move(region)), bucket_(std::move(place)), cache_(std::move(cache)) {
+  std::error_code error;
+  fs::create_directories(cache_, error);
+  if (error) throw system_error("cannot make the folder " + cache_.string(), error.value());
+}
+
+void BucketObjects::for_each(std::size_t count, const std::function<void(std::size_t)>& f) {
   std::atomic<std::size_t> next = 0;
   std::mutex mutex;
   std::exception_ptr error;
@@ -41,23 +53,10 @@ void for_each(std::size_t count, const std::function<void(std::size_t)>& f) {
   };
   {
     std::vector<std::jthread> threads;
-    for (unsigned i = 1; i < std::min<std::size_t>(count, BucketObjects::in_flight); ++i) threads.emplace_back(work);
+    for (unsigned i = 1; i < std::min<std::size_t>(count, in_flight); ++i) threads.emplace_back(work);
     work();
   }
   if (error) std::rethrow_exception(error);
-}
-
-std::string last_part(const std::string& key) {
-  return key.substr(key.rfind('/') + 1);
-}
-
-}  // namespace
-
-BucketObjects::BucketObjects(std::string region, s3::BucketPlace place, fs::path cache)
-    : region_(std::move(region)), bucket_(std::move(place)), cache_(std::move(cache)) {
-  std::error_code error;
-  fs::create_directories(cache_, error);
-  if (error) throw system_error("cannot make the folder " + cache_.string(), error.value());
 }
 
 std::string BucketObjects::chunk_key(const Digest& digest) {
@@ -115,6 +114,16 @@ Manifest BucketObjects::manifest(const Digest& content) const {
   }
 }
 
+std::set<Digest> BucketObjects::manifests() const {
+  std::set<Digest> out;
+  for (const std::string& key : bucket_.list("disks/")) {
+    const std::string name = last_part(key);
+    // Others may have put anything there.
+    if (const auto content = parse_digest(name.substr(0, name.find('.')))) out.insert(*content);
+  }
+  return out;
+}
+
 void BucketObjects::read_chunk(const Digest& digest, std::span<std::byte> into) const {
   const auto record = bucket_.get(chunk_key(digest), record_header_size + chunk_size);
   if (!record) throw Error("region \"" + region_ + "\" has no chunk sha256:" + to_hex(digest), "try another region");
@@ -126,13 +135,11 @@ void BucketObjects::read_chunk(const Digest& digest, std::span<std::byte> into) 
 std::unordered_set<Digest> BucketObjects::present() const {
   std::unordered_set<Digest> out;
   std::mutex mutex;
-  const std::vector<std::string> manifests = bucket_.list("disks/");
-  forget_others(manifests);
-  for_each(manifests.size(), [&](std::size_t i) {
-    const std::string name = last_part(manifests[i]);
-    const auto content = parse_digest(name.substr(0, name.find('.')));
-    if (!content) return;  // not of kiln
-    const Manifest known = manifest(*content);
+  const std::set<Digest> listed = manifests();
+  forget_others(listed);
+  const std::vector<Digest> contents(listed.begin(), listed.end());
+  for_each(contents.size(), [&](std::size_t i) {
+    const Manifest known = manifest(contents[i]);
     const std::lock_guard lock(mutex);
     for (const Manifest::Entry& entry : known.entries()) out.insert(entry.digest);
   });
@@ -143,9 +150,9 @@ std::unordered_set<Digest> BucketObjects::present() const {
 }
 
 /// What somebody removed from the bucket must not be taken for there.
-void BucketObjects::forget_others(const std::vector<std::string>& manifests) const {
+void BucketObjects::forget_others(const std::set<Digest>& manifests) const {
   std::set<std::string> there;
-  for (const std::string& key : manifests) there.insert(last_part(key));
+  for (const Digest& content : manifests) there.insert(last_part(manifest_key(content)));
   std::error_code ignored;
   for (const fs::directory_entry& entry : fs::directory_iterator(cache_, ignored))
     if (entry.path().extension() == manifest_suffix && !there.contains(entry.path().filename()))

@@ -4,7 +4,9 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <unordered_set>
@@ -32,6 +34,9 @@ class BucketObjects {
   const std::string& region() const noexcept { return region_; }
   const s3::Bucket& bucket() const noexcept { return bucket_; }
 
+  /// f(0) … f(count - 1), several at once. The first exception ends it.
+  static void for_each(std::size_t count, const std::function<void(std::size_t)>& f);
+
   static std::string chunk_key(const Digest&);
   static std::string manifest_key(const Digest& content);
   static std::string marker_key(const Digest& content);
@@ -42,6 +47,8 @@ class BucketObjects {
   /// Throws Error when it is not there, or is damaged.
   Manifest manifest(const Digest& content) const;
   bool has_manifest(const Digest& content) const;
+  /// Of which contents there are manifests.
+  std::set<Digest> manifests() const;
   /// Fills `into` (chunk_size bytes), verified.
   void read_chunk(const Digest&, std::span<std::byte> into) const;
   /// All chunks that the bucket surely has: those of its manifests; and those that it lists, when it holds the marker
@@ -58,7 +65,7 @@ class BucketObjects {
  private:
   std::optional<ImageEntry> image_named(const std::string& key) const;
   std::optional<ImageEntry> document(const std::string& id) const;
-  void forget_others(const std::vector<std::string>& manifests) const;
+  void forget_others(const std::set<Digest>& manifests) const;
 
   std::string region_;
   s3::Bucket bucket_;

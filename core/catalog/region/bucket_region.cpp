@@ -5,7 +5,6 @@
 #include "catalog/image_reader.h"
 #include "catalog/names.h"
 #include "catalog/region/bucket_sink.h"
-#include "catalog/region/bucket_usage.h"
 #include "catalog/view.h"
 
 namespace kiln {

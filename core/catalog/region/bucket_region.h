@@ -6,6 +6,7 @@
 #include <string>
 
 #include "catalog/region/bucket_objects.h"
+#include "catalog/region/bucket_usage.h"
 #include "catalog/region/region.h"
 
 namespace kiln {
@@ -35,6 +36,9 @@ class BucketRegion final : public Region {
 
   /// For good, at once: a bucket has no trash. Its chunks stay until they are collected. Errors as resolve().
   ImageEntry remove(std::string_view reference);
+
+  /// What everybody kept there, as UsageRecords::samples() gives it from `from` on.
+  std::vector<UsageSample> usage(const Moment& from) const { return bucket_usage(*objects_, from); }
 
  private:
   std::shared_ptr<const BucketObjects> objects_;
