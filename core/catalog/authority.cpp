@@ -43,11 +43,11 @@ constexpr Rule rules[] = {
     {Action::promote, "promoted", keepers, false, usable},
     {Action::share, "shared", keepers, false, alive},
     {Action::retire, "deprecated", keepers, false, alive},
-    {Action::revoke, "revoked", keepers, false, alive},
+    {Action::revoke, "revoked", keepers, false, alive | bit(ImageState::trashed)},  // for the sake of its children
     {Action::trash, "put into the trash", keepers, false, alive | bit(ImageState::failed)},
     {Action::restore, "restored", keepers, false, bit(ImageState::trashed)},
     {Action::purge, "purged", keepers, false, bit(ImageState::trashed) | bit(ImageState::failed)},
-    {Action::answer, "accepted or rejected", bit(Role::pending) | bit(Role::accepted), false, alive},
+    {Action::answer, "accepted or rejected", 0, false, alive},  // members, whatever else they are: see decide()
     {Action::open_up, "made public", bit(Role::operator_), false, alive},
     {Action::verify, "verified", users, true, alive | bit(ImageState::trashed)},
 };
@@ -70,7 +70,9 @@ bool sees(const Standing& standing, ImageState state, bool is_public) {
 Decision decide(Action action, const Standing& standing, ImageState state, bool is_public) {
   if (!sees(standing, state, is_public)) return Decision::hidden;
   const Rule& rule = rule_of(action);
-  const bool granted = action == Action::copy && standing.role == Role::accepted && standing.may_copy;
+  const bool granted = action == Action::answer
+                           ? standing.is_member
+                           : action == Action::copy && standing.role == Role::accepted && standing.may_copy;
   const unsigned roles = is_public && rule.public_too ? everybody : rule.roles;
   if ((bit(standing.role) & roles) == 0 && !granted) return Decision::denied;
   return (bit(state) & rule.states) != 0 ? Decision::allowed : Decision::barred;

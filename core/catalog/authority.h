@@ -41,6 +41,8 @@ enum class Action {
 struct Standing {
   enum class Role { owner, operator_, pending, accepted, rejected, stranger } role = Role::stranger;
   bool may_copy = false;  ///< of an accepted share
+  /// The image was offered to this very account, and it has not rejected it. An operator can be a member besides.
+  bool is_member = false;
 };
 
 enum class Decision {

@@ -36,7 +36,7 @@ bool ImageFilter::matches(const ImageEntry& e) const {
   if (!name.empty() && e.image.name != name) return false;
   if (!owner.empty() && e.owner != owner) return false;
   if (!channel.empty() && !contains(e.channels, channel)) return false;
-  if (!tag.empty() && !contains(e.tags, tag)) return false;
+  if (!std::ranges::all_of(tags, [&](const std::string& tag) { return contains(e.tags, tag); })) return false;
   if (!os.empty() && fact(e, "os.distro") != os && fact(e, "os.type") != os) return false;
   if (!state.empty() && to_text(e.state()) != state) return false;
   for (const auto& [key, value] : properties)

@@ -14,7 +14,8 @@ namespace kiln {
 
 /// What image list filters by. What is not set does not count.
 struct ImageFilter {
-  std::string name = {}, owner = {}, channel = {}, tag = {}, os = {}, state = {};
+  std::string name = {}, owner = {}, channel = {}, os = {}, state = {};
+  std::vector<std::string> tags = {};  ///< all of them
   std::map<std::string, std::string> properties = {};
   std::optional<std::uint64_t> larger_than = {}, smaller_than = {};  ///< virtual size in bytes
   Moment newer_than = {}, older_than = {};

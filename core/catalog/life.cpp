@@ -68,7 +68,10 @@ void Life::require_free(const ImageEntry& entry, const std::vector<std::string>&
   const std::string image = "image " + entry.reference();
   if (entry.is_protected) throw refused(image + " is protected", "kiln image protect " + entry.reference() + " --off");
   if (!users.empty())
-    throw refused(image + " is in use by " + joined(users), "remove what uses it first: kiln rm " + users.front());
+    throw refused(image + " is in use by " + joined(users),
+                  is_instance_name(users.front()) ? "remove what uses it first: kiln rm " + users.front()
+                                                  : "it can go when they have removed what uses it; until then, "
+                                                    "kiln image deprecate keeps newcomers away");
   std::vector<std::string> members;
   for (const Share& share : view_.store().shares.of_image(entry.image.id))
     if (share.state != Share::State::rejected) members.push_back(share.member);

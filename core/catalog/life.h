@@ -9,6 +9,11 @@
 
 namespace kiln {
 
+/// Whether one of the users that Life::trash() takes is an instance's name.
+inline bool is_instance_name(std::string_view user) {
+  return user.find(' ') == std::string_view::npos;
+}
+
 /// Errors: as CatalogView::resolve().
 class Life {
  public:
@@ -25,7 +30,8 @@ class Life {
   ImageEntry unrevoke(std::string_view reference);
   ImageEntry protect(std::string_view reference, bool on);
   ImageEntry open_up(std::string_view reference, bool on);  ///< to everybody; the operator only
-  /// `users`: what still uses it, for example its instances. Refused when there are any, when it is shared or
+  /// `users`: what still uses it: names of instances that `kiln rm` removes, and words such as "an instance of bob" for
+  /// others. Refused when there are any, when it is shared or
   /// protected: the answer names them.
   ImageEntry trash(std::string_view reference, const std::vector<std::string>& users, const Moment& purge_at);
   ImageEntry restore(std::string_view reference);

@@ -1,7 +1,7 @@
 #include "catalog/local_catalog.h"
 
+#include <algorithm>
 #include <map>
-#include <set>
 #include <utility>
 
 #include <kiln/value.h>
@@ -73,6 +73,16 @@ std::vector<std::string> LocalCatalog::warnings(const Image& image) const {
   return entry ? admit(*entry) : std::vector<std::string>{};
 }
 
+void LocalCatalog::require_hand_over(const std::string& image_id, const std::optional<Digest>& content,
+                                     Action action) const {
+  // Not as this account sees it: a share may have ended since the disk was taken.
+  std::vector<ImageEntry> all = store_->images.list();
+  inherit_revocations(all);
+  const auto entry = std::ranges::find(all, image_id, [](const ImageEntry& e) { return e.image.id; });
+  if (entry == all.end() || (content && *content != entry->image.content)) return;
+  require(action, view().standing(*entry), *entry);
+}
+
 std::shared_ptr<const BlockReader> LocalCatalog::read(const Image& image) const {
   StoredDisk disk = read_stored(image);
   return std::make_shared<const ImageReader>(std::move(disk.manifest), std::move(disk.index));
@@ -121,11 +131,19 @@ VerifyReport LocalCatalog::verify(std::optional<std::string_view> reference, con
     throw refused("only the catalog's operator may verify the whole store", "name an image: kiln image verify IMAGE");
   if (reference) only = show(*reference, Action::verify).image;
   VerifyReport report = verify_store(*store_, only, options);
-  // A chunk may be shared with images that this account must not hear of.
-  std::set<std::string> seen;
-  for (const ImageEntry& entry : list()) seen.insert(entry.reference());
-  for (DamagedChunk& chunk : report.damaged)
-    std::erase_if(chunk.images, [&](const std::string& image) { return !seen.contains(image); });
+  // A chunk may be shared with images that this account must not hear of, of the very same name perhaps.
+  std::map<std::string, std::string> seen;
+  for (const ImageEntry& entry : list())
+    seen[entry.image.id] = (entry.owner == account_.name ? "" : entry.owner + "/") + entry.reference();
+  const auto name = [&](std::vector<std::string>& images) {
+    std::erase_if(images, [&](const std::string& id) { return !seen.contains(id); });
+    for (std::string& image : images) image = seen[image];
+    std::ranges::sort(images);
+  };
+  for (DamagedChunk& chunk : report.damaged) {
+    name(chunk.images);
+    name(chunk.keepers);
+  }
   return report;
 }
 

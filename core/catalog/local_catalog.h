@@ -30,11 +30,12 @@ struct StoredDisk;
 
 /// A chunk whose bytes are no longer what its digest says, and who is harmed by it.
 struct DamagedChunk {
-  Digest digest;                    ///< zero when the damage is not of one chunk but of `file` itself
-  std::filesystem::path file;       ///< the pack, or the manifest
-  std::uint64_t offset = 0;         ///< of the chunk's record in it
-  std::string reason;               ///< "sha256 does not match", "record is truncated", …
-  std::vector<std::string> images;  ///< "name:version" of every image that reads it
+  Digest digest;               ///< zero when the damage is not of one chunk but of `file` itself
+  std::filesystem::path file;  ///< the pack, or the manifest
+  std::uint64_t offset = 0;    ///< of the chunk's record in it
+  std::string reason;          ///< "sha256 does not match", "record is truncated", …
+  /// "name:version" of every image that reads it and that the account sees, after "owner/" when it is another's.
+  std::vector<std::string> images;
   /// The same of every image that keeps `file` in the store: while one is there, publishing finds the damaged chunk
   /// again.
   std::vector<std::string> keepers;
@@ -97,6 +98,11 @@ class LocalCatalog final : public Catalog {
   /// The place where the launch policy is asked: before an image is launched or built from, after show() has allowed
   /// it. Returns warnings; throws refused().
   std::vector<std::string> admit(const ImageEntry&) const;
+
+  /// Before a disk that was built from an image leaves the account's pipeline in some way: throws refused() when it
+  /// still is that image, to the byte, and the image may not be used in this way. `content`: of the disk; nothing: it
+  /// was not changed.
+  void require_hand_over(const std::string& image_id, const std::optional<Digest>& content, Action) const;
 
   /// As this catalog's account sees it: what life.h, labels.h and sharing.h work on.
   CatalogView view() const { return {store_, account_}; }

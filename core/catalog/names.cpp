@@ -27,6 +27,7 @@ Error version_exists(const std::string& name, const std::string& version) {
 
 Reference parse_reference(std::string_view text) {
   Reference out;
+  const std::string given(text);
   if (const std::size_t slash = text.find('/'); slash != std::string_view::npos) {
     out.owner = text.substr(0, slash);
     text.remove_prefix(slash + 1);
@@ -34,6 +35,13 @@ Reference parse_reference(std::string_view text) {
   const std::size_t colon = text.find(':');
   out.name = text.substr(0, colon);
   if (colon != std::string_view::npos) out.tag = text.substr(colon + 1);
+  const bool lacks_owner = given.starts_with('/'), lacks_tag = colon + 1 == text.size();
+  if (lacks_owner || lacks_tag || (out.name.empty() && !given.empty()))
+    throw invalid("\"" + given + "\" names no image: there is nothing " +
+                      (lacks_owner ? "before the \"/\""
+                       : lacks_tag ? "after the \":\""
+                                   : "where its name should be"),
+                  "give NAME, NAME:VERSION or NAME:CHANNEL, after OWNER/ when it is another's");
   return out;
 }
 

@@ -20,7 +20,8 @@ bool lives(const ImageEntry& entry) {
 std::string Retention::reason_to_stay(const ImageEntry& entry, const std::vector<ImageEntry>& all) const {
   if (entry.is_protected) return "it is protected";
   if (!entry.channels.empty()) return "channel " + entry.channels.front() + " points at it";
-  if (const auto users = users_(entry); !users.empty()) return "instance " + users.front() + " runs from it";
+  if (const auto users = users_(entry); !users.empty())
+    return (is_instance_name(users.front()) ? "instance " : "") + users.front() + " runs from it";
   for (const Share& share : view_.store().shares.of_image(entry.image.id))
     if (share.state != Share::State::rejected) return "it is shared with " + share.member;
   for (const ImageEntry& child : all)

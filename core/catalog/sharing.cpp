@@ -44,6 +44,12 @@ ImageEntry Sharing::answer(std::string_view reference, Share::State state) {
   return entry;
 }
 
+bool Sharing::may_hear_of(const std::string& image_id, const std::string& account) const {
+  const auto entry = view_.find_id(image_id);
+  if (!entry || view_.account().is_operator || account == view_.account().name) return entry.has_value();
+  return entry->owner == view_.account().name && view_.store().shares.find(image_id, account).has_value();
+}
+
 std::vector<Share> Sharing::members(std::string_view reference) const {
   return view_.store().shares.of_image(view_.resolve(reference, Action::share).image.id);
 }

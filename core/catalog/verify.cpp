@@ -51,9 +51,9 @@ class Verification {
   };
 
   std::vector<std::string> images_with(const Digest& content) const {
-    std::vector<std::string> names;
-    for (const ImageEntry& entry : store_.images.list({.content = content})) names.push_back(entry.reference());
-    return names;
+    std::vector<std::string> ids;
+    for (const ImageEntry& entry : store_.images.list({.content = content})) ids.push_back(entry.image.id);
+    return ids;
   }
 
   void open_disk(const DiskRecord& disk) {

@@ -17,12 +17,13 @@ namespace {
 Standing standing_with(const Account& account, const ImageEntry& entry, const Share* share) {
   using Role = Standing::Role;
   // An operator who owns it may do what an owner may, and make it public besides.
-  if (account.is_operator) return {Role::operator_, true};
+  const bool is_member = share != nullptr && share->state != Share::State::rejected;
+  if (account.is_operator) return {Role::operator_, true, is_member};
   if (entry.owner == account.name) return {Role::owner, true};
   if (share == nullptr) return {};
-  if (share->state == Share::State::pending) return {Role::pending, false};
   if (share->state == Share::State::rejected) return {Role::rejected, false};
-  return {Role::accepted, share->may_copy};
+  if (share->state == Share::State::pending) return {Role::pending, false, is_member};
+  return {Role::accepted, share->may_copy, is_member};
 }
 
 std::string joined(const std::vector<std::string>& words) {

@@ -6,6 +6,8 @@
 
 #include "catalog/region/copy.h"
 #include "cli/activity.h"
+#include "cli/admission.h"
+#include "cli/errors.h"
 #include "cli/image_answers.h"
 #include "cli/regions.h"
 #include "cli/verbs.h"
@@ -48,13 +50,18 @@ int copy_to_all(Call& call, const std::string& reference, const std::string& cha
   const auto from = open_region(call.services, call.args.text("from", home_region));
   std::vector<std::string> sentences;
   Json copies = Json::array();
+  std::vector<std::string> warnings;
+  const auto admit_original = [&](const ImageEntry& original) {
+    warnings = admit(call.services.home(), call.services.catalog().view(), original);
+  };
   for (const std::string& name : to) {
     const auto started = std::chrono::steady_clock::now();
     Activity activity("to " + name, call.out.json());
     try {
       const auto region = open_region(call.services, name);
       const CopyReport report =
-          copy(*from, reference, *region, {.channel = channel, .stop = call.stop, .progress = activity.bytes()});
+          copy(*from, reference, *region,
+               {.admit = admit_original, .channel = channel, .stop = call.stop, .progress = activity.bytes()});
       sentences.push_back(sentence(report, channel, Seconds(std::chrono::steady_clock::now() - started).count()));
       copies.push_back(to_json(report));
     } catch (const Error& error) {
@@ -63,10 +70,12 @@ int copy_to_all(Call& call, const std::string& reference, const std::string& cha
       throw Error(error.what(), error.hint(), evidence, error.failure());
     }
   }
-  if (call.out.json())
-    call.out.object({{"copies", copies}});
-  else
-    for (const std::string& text : sentences) call.out.line(printable(text));
+  if (call.out.json()) {
+    call.out.object({{"copies", copies}, {"warnings", warnings}});
+    return 0;
+  }
+  for (const std::string& warning : warnings) print_warning(warning);
+  for (const std::string& text : sentences) call.out.line(printable(text));
   return 0;
 }
 

@@ -93,7 +93,8 @@ int run_image_revoke(Call& call) {
   if (args.has("undo")) {
     require_alone(args, "image revoke", {"at", "reason"});
     const ImageEntry entry = life_of(call).unrevoke(image);
-    answer_image(call.out, entry, fmt::format("{} is {}", entry.reference(), to_text(entry.state())));
+    const char* why = entry.life.ancestor_revoked ? ", because an image that it was built from is" : "";
+    answer_image(call.out, entry, fmt::format("{} is {}{}", entry.reference(), to_text(entry.state()), why));
     return 0;
   }
   if (args.text("reason").empty())

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "catalog/labels.h"
+#include "catalog/names.h"
 #include "catalog/sharing.h"
 #include "cli/image_answers.h"
 #include "cli/regions.h"
@@ -28,16 +29,41 @@ std::string state_of(const Args& args) {
                 near ? fmt::format("did you mean \"{}\"?", *near) : "the states are: " + listed(known));
 }
 
+/// A date, or an age such as "30d": the moment that long ago.
 Moment moment_of(const Args& args, std::string_view name) {
-  return args.has(name) ? parse_moment(args.text(name)) : Moment();
+  const std::string given = args.text(name);
+  if (given.empty()) return {};
+  try {
+    return parse_moment(given);
+  } catch (const Error&) {
+    if (given.find_first_not_of("0123456789") != given.size() - 1 ||
+        std::string_view("dhms").find(given.back()) == std::string_view::npos)
+      throw;
+    const std::int64_t now = unix_time(now_moment()), age = unix_time(parse_moment("+" + given)) - now;
+    return moment_at(std::max<std::int64_t>(0, now - age));
+  }
+}
+
+/// "web", or "alice/web".
+void filter_by_name(ImageFilter& filter, const Args& args) {
+  filter.owner = args.text("owner");
+  if (!args.has("NAME")) return;
+  const std::string given = args.text("NAME");
+  const Reference wanted = parse_reference(given);
+  if (!wanted.tag.empty())
+    throw invalid(fmt::format("kiln image list takes a name, not \"{}\"", given),
+                  fmt::format("kiln image list {}, or kiln image show {}", given.substr(0, given.find(':')), given));
+  if (!wanted.owner.empty() && !filter.owner.empty() && wanted.owner != filter.owner)
+    throw invalid(fmt::format("\"{}\" is not of --owner {}", given, filter.owner), "leave one of them out");
+  filter.name = wanted.name;
+  if (!wanted.owner.empty()) filter.owner = wanted.owner;
 }
 
 ImageFilter filter_of(const Args& args) {
   ImageFilter filter;
-  filter.name = args.text("NAME");
-  filter.owner = args.text("owner");
+  filter_by_name(filter, args);
   filter.channel = args.text("channel");
-  filter.tag = args.text("tag");
+  filter.tags = args.all("tag");
   filter.os = args.text("os");
   filter.state = state_of(args);
   for (const auto& [key, value] : args.pairs("property")) filter.properties[key] = value;

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "catalog/names.h"
 #include "catalog/retention.h"
 #include "cli/image_answers.h"
 #include "cli/services.h"
@@ -17,15 +18,28 @@ void print(Output& out, const std::vector<Verdict>& verdicts, bool dry_run) {
   out.table(table);
 }
 
+/// Of "web", or of one's own "alice/web".
+std::string own_name(Call& call, const std::string& given) {
+  const Reference wanted = parse_reference(given);
+  if (!wanted.tag.empty())
+    throw invalid(fmt::format("kiln image prune takes a name, not \"{}\"", given), "kiln image prune " + wanted.name);
+  const std::string account = call.services.catalog().view().account().name;
+  if (!wanted.owner.empty() && wanted.owner != account)
+    throw invalid(fmt::format("only images of your own are pruned, not \"{}\"", given),
+                  "see which are yours: kiln image list --owner " + account);
+  return wanted.name;
+}
+
 }  // namespace
 
 int run_image_prune(Call& call) {
+  const std::string name = own_name(call, call.args.text("NAME"));
   const auto keep = static_cast<std::size_t>(call.args.integer("keep", 3, 0, 1'000'000));
   const bool dry_run = call.args.has("dry-run");
   const Retention retention(call.services.catalog().view(), [&call](const ImageEntry& entry) {
     return call.services.machines().users_of(entry.image);
   });
-  const std::vector<Verdict> verdicts = retention.judge(call.args.text("NAME"), keep);
+  const std::vector<Verdict> verdicts = retention.judge(name, keep);
   std::vector<ImageEntry> gone;
   if (!dry_run) gone = retention.carry_out(verdicts, parse_moment("+7d"));
   if (call.out.json()) {

@@ -24,6 +24,10 @@ struct Family {
   }
 };
 
+bool is_child(const ImageEntry& parent, const ImageEntry& descendant) {
+  return std::ranges::find(descendant.parents, parent.image.id) != descendant.parents.end();
+}
+
 Family family_of(const CatalogView& view, const ImageEntry& entry) {
   Family family{{}, Life(view).descendants(entry.image.id)};
   for (const std::string& id : entry.parents) family.parents.emplace_back(id, view.find_id(id));
@@ -36,16 +40,19 @@ Json family_json(const ImageEntry& entry, const Family& family, const Signatures
   Json json = image_json(entry);
   json["source"] = source_json(entry);
   json["signatures"] = signatures_json(signatures);
-  Json parents = Json::array(), children = Json::array();
+  Json parents = Json::array(), children = Json::array(), descendants = Json::array();
   for (const auto& [id, parent] : family.parents)
     parents.push_back({{"id", id}, {"image", parent ? Json(full_reference(*parent)) : Json(nullptr)}});
-  for (const ImageEntry& child : family.descendants.images)
-    children.push_back({{"id", child.image.id},
-                        {"image", full_reference(child)},
-                        {"state", to_text(child.state())},
-                        {"out_of_date", family.out_of_date(child)}});
+  for (const ImageEntry& one : family.descendants.images) {
+    descendants.push_back({{"id", one.image.id},
+                           {"image", full_reference(one)},
+                           {"state", to_text(one.state())},
+                           {"out_of_date", family.out_of_date(one)}});
+    if (is_child(entry, one)) children.push_back(descendants.back());
+  }
   json["parents"] = parents;
   json["children"] = children;
+  json["descendants"] = descendants;
   return json;
 }
 
@@ -87,7 +94,8 @@ Rows rows_of(const ImageEntry& entry, const Family& family, const Signatures& si
   for (const auto& [id, parent] : family.parents)
     rows.emplace_back("built from", parent ? full_reference(*parent) : id + " (not in the catalog any longer)");
   for (const ImageEntry& child : family.descendants.images)
-    rows.emplace_back("child", full_reference(child) + (family.out_of_date(child) ? " (out of date)" : ""));
+    rows.emplace_back(is_child(entry, child) ? "child" : "descendant",
+                      full_reference(child) + (family.out_of_date(child) ? " (out of date)" : ""));
   for (const auto& [name, value] : image.facts) rows.emplace_back(name, value);
   return rows;
 }

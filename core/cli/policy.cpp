@@ -39,6 +39,11 @@ int run_policy_check(Call& call) {
   const CatalogView view = call.services.catalog().view();
   const ImageEntry entry = view.resolve(call.args.text("IMAGE"), Action::launch);
   const auto asked = ask_policy(call.services.home(), view, entry);
+  if (call.out.json() && asked && !asked->decision.allowed &&
+      asked->policy.mode == engine::LaunchPolicy::Mode::enforce) {
+    call.out.object(answer_json(entry, asked));  // whoever asks wants the answer, which is no error
+    return static_cast<int>(Failure::refused);
+  }
   const std::vector<std::string> warnings = admit(call.services.home(), view, entry);
   if (call.out.json()) {
     Json json = answer_json(entry, asked);

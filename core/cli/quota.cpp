@@ -1,4 +1,6 @@
 // kiln quota: how much an account may store.
+#include <limits>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -9,6 +11,8 @@
 
 namespace kiln::cli {
 namespace {
+
+constexpr std::uint64_t most_bytes = std::numeric_limits<std::int64_t>::max();  // that a record can hold
 
 Json quota_json(const Quota& quota) {
   const auto limit = [](const std::optional<std::uint64_t>& value) { return value ? Json(*value) : Json(nullptr); };
@@ -56,6 +60,9 @@ int run_quota_set(Call& call) {
   std::optional<std::uint64_t> images, bytes;
   if (call.args.has("images")) images = static_cast<std::uint64_t>(call.args.integer("images", 0, 0, 1'000'000'000));
   if (call.args.has("bytes")) bytes = call.args.size("bytes", Bytes{0}).count;
+  if (bytes && *bytes > most_bytes)
+    throw invalid(fmt::format("--bytes takes at most {}", format_bytes(most_bytes)),
+                  "leave --images and --bytes out for no limit");
   const std::string owner = call.args.text("ACCOUNT");
   const auto quota = Quotas(call.services.catalog().view()).set(owner, images, bytes);
   if (call.out.json()) {

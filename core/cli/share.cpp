@@ -1,4 +1,6 @@
 // kiln share: an image for other accounts of the same catalog, and what was offered to this one.
+#include <algorithm>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -25,8 +27,9 @@ Json share_json(const Share& share) {
       {"account", share.member}, {"state", to_text(share.state)}, {"copy", share.may_copy}, {"since", share.created}};
 }
 
-int list_members(Call& call, const std::string& image) {
-  const std::vector<Share> members = sharing_of(call).members(image);
+int list_members(Call& call, const std::string& reference) {
+  const std::vector<Share> members = sharing_of(call).members(reference);
+  const std::string image = full_reference(call.services.catalog().show(reference, Action::share));
   if (call.out.json()) {
     Json all = Json::array();
     for (const Share& share : members) all.push_back(share_json(share));
@@ -71,14 +74,35 @@ int list_offered(Call& call) {
   return 0;
 }
 
+/// Who is asked, and what changes for those who have accepted before.
+std::string offer_text(const ImageEntry& entry, const std::vector<Share>& before,
+                       const std::vector<std::string>& members, bool may_copy) {
+  std::vector<std::string> asked;
+  std::string told;
+  for (const std::string& member : members) {
+    const auto share = std::ranges::find(before, member, &Share::member);
+    if (share == before.end() || share->state != Share::State::accepted)
+      asked.push_back(member);
+    else
+      told += fmt::format("; {} has accepted it already, and {}", member,
+                          share->may_copy && !may_copy   ? "may not copy it any longer"
+                          : !share->may_copy && may_copy ? "may copy it from now on"
+                                                         : "nothing changes");
+  }
+  if (asked.empty()) return entry.reference() + ":" + told.substr(1);
+  return fmt::format("{} is offered to {}, who may accept with: kiln share accept {}{}", entry.reference(),
+                     listed(asked), full_reference(entry), told);
+}
+
 }  // namespace
 
 int run_share_add(Call& call) {
   const auto& members = members_of(call, "share add");
-  const ImageEntry entry = sharing_of(call).offer(call.args.text("IMAGE"), members, call.args.has("copy"));
-  answer_image(call.out, entry,
-               fmt::format("{} is offered to {}; each accepts with: kiln share accept {}", entry.reference(),
-                           listed(members), full_reference(entry)));
+  Sharing sharing = sharing_of(call);
+  const std::vector<Share> before = sharing.members(call.args.text("IMAGE"));
+  const bool may_copy = call.args.has("copy");
+  const ImageEntry entry = sharing.offer(call.args.text("IMAGE"), members, may_copy);
+  answer_image(call.out, entry, offer_text(entry, before, members, may_copy));
   return 0;
 }
 

@@ -24,10 +24,11 @@ class Accounts {
   explicit Accounts(std::filesystem::path folder, std::string database = {})
       : folder_(std::move(folder)), database_(std::move(database)) {}
 
-  /// The account of that name; "operator" is one.
+  /// The account of that name; one whose name begins with "operator" is one.
   LocalCatalog& as(const std::string& name) {
     auto& catalog = catalogs_[name];
-    if (!catalog) catalog = std::make_unique<LocalCatalog>(folder_, Account{name, name == "operator"}, database_);
+    if (!catalog)
+      catalog = std::make_unique<LocalCatalog>(folder_, Account{name, name.starts_with("operator")}, database_);
     return *catalog;
   }
   Life life(const std::string& name) { return Life(as(name).view()); }

@@ -41,7 +41,7 @@ TEST_P(LabelsTest, FiltersByEachField) {
   EXPECT_EQ(found({.owner = "bob"}), none);
   EXPECT_EQ(found({.owner = "alice"}), both);
   EXPECT_EQ(found({.channel = "stable"}), web);
-  EXPECT_EQ(found({.tag = "big"}), db);
+  EXPECT_EQ(found({.tags = {"big"}}), db);
   EXPECT_EQ(found({.os = "debian"}), web);
   EXPECT_EQ(found({.os = "bsd"}), db);
   EXPECT_EQ(found({.state = "deprecated"}), web);

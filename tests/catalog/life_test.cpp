@@ -95,6 +95,15 @@ TEST_P(LifeTest, ARevocationOutlivesTheImageThatItWasMadeFor) {
   EXPECT_EQ(catalog().show("grandchild:1").life.reason, "leaked a key");
 }
 
+TEST_P(LifeTest, AParentInTheTrashIsRevokedForTheSakeOfItsChildren) {
+  const std::string base = accounts.publish("alice", "base:1").id;
+  accounts.publish("alice", "child:1", {base});
+  life().trash("base:1", {}, far_away);
+  EXPECT_EQ(life().revoke("base:1", long_ago, "leaked a key").state(), ImageState::trashed);
+  EXPECT_EQ(state("child:1"), "revoked");
+  EXPECT_EQ(life().restore("base:1").state(), ImageState::revoked);
+}
+
 TEST_P(LifeTest, WhatIsProtectedStays) {
   accounts.publish("alice", "web:1");
   life().protect("web:1", true);

@@ -33,6 +33,14 @@ TEST(Names, AReferenceIsANameAndATag) {
   EXPECT_EQ(parse_reference("web:1.0").tag, "1.0");
 }
 
+TEST(Names, AReferenceIsWhole) {
+  for (const char* reference : {"web:", "/web", "alice/", ":1", "alice/:1"})
+    EXPECT_THROW((void)parse_reference(reference), Error) << reference;
+  const Error error = test::error_of([] { (void)parse_reference("web:"); });
+  EXPECT_STREQ(error.what(), "\"web:\" names no image: there is nothing after the \":\"");
+  EXPECT_EQ(error.failure(), Failure::invalid);
+}
+
 TEST(Names, AReferenceMayNameAnOwner) {
   EXPECT_EQ(parse_reference("web:1").owner, "");
   const Reference owned = parse_reference("alice/web:1.0");

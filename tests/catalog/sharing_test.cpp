@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <kiln/hash.h>
+
 #include "accounts.h"
 
 namespace kiln {
@@ -65,6 +67,17 @@ TEST_P(SharingTest, WhatWasRejectedIsGoneUntilItIsOfferedAgain) {
   EXPECT_NO_THROW(accounts.sharing("bob").accept("alice/web:1"));
 }
 
+TEST_P(SharingTest, AnOperatorAnswersToWhatWasOfferedToIt) {
+  EXPECT_STREQ(error_of([&] { (void)accounts.sharing("operator").accept("alice/web:1"); }).what(),
+               "image web:1 belongs to alice and cannot be accepted or rejected by you");
+  accounts.sharing("alice").offer("web:1", {"operator"}, false);
+  accounts.sharing("operator").accept("alice/web:1");
+  EXPECT_EQ(accounts.sharing("alice").members("web:1").front().state, Share::State::accepted);
+  accounts.sharing("operator").reject("alice/web:1");
+  EXPECT_EQ(accounts.sharing("alice").members("web:1").front().state, Share::State::rejected);
+  EXPECT_THROW(accounts.sharing("operator").accept("alice/web:1"), Error);  // a member again when it is offered again
+}
+
 TEST_P(SharingTest, OfferingAgainChangesTheGrantAndKeepsTheAnswer) {
   accounts.share("alice", "web:1", "bob");
   EXPECT_THROW((void)accounts.as("bob").show("web", Action::copy), Error);
@@ -73,6 +86,32 @@ TEST_P(SharingTest, OfferingAgainChangesTheGrantAndKeepsTheAnswer) {
   EXPECT_EQ(accounts.sharing("alice").members("web:1").size(), 1u);
   accounts.sharing("alice").offer("web:1", {"bob"}, false);
   EXPECT_THROW((void)accounts.as("bob").show("web", Action::copy), Error);
+}
+
+TEST_P(SharingTest, WhatMayOnlyBeBuiltFromIsNotHandedOnAsItIs) {
+  const Image image = accounts.as("alice").show("web").image;
+  const auto hand_over = [&](const char* account, Action action, const std::optional<Digest>& content = {}) {
+    return std::string(error_of([&] { accounts.as(account).require_hand_over(image.id, content, action); }).what());
+  };
+  const auto fine = [&](const char* account, Action action, const std::optional<Digest>& content = {}) {
+    EXPECT_NO_THROW(accounts.as(account).require_hand_over(image.id, content, action)) << account;
+  };
+  accounts.share("alice", "web:1", "bob");
+  accounts.share("alice", "web:1", "carol", true, true);
+  EXPECT_EQ(hand_over("bob", Action::write_out), "image web:1 belongs to alice and cannot be exported by you");
+  EXPECT_EQ(hand_over("bob", Action::write_out, image.content),
+            "image web:1 belongs to alice and cannot be exported by you");
+  EXPECT_EQ(hand_over("bob", Action::copy), "image web:1 belongs to alice and cannot be copied by you");
+  fine("bob", Action::launch);
+  fine("bob", Action::write_out, sha256("another disk"));
+  fine("carol", Action::copy);
+  EXPECT_EQ(hand_over("carol", Action::write_out), "image web:1 belongs to alice and cannot be exported by you");
+  fine("alice", Action::write_out);
+  fine("operator", Action::copy);
+  accounts.sharing("alice").cancel("web:1", {"bob", "carol"});
+  EXPECT_EQ(hand_over("bob", Action::launch), "there is no image web:1");
+  accounts.as("alice").remove("web:1");
+  fine("bob", Action::write_out);  // there is nobody left to ask
 }
 
 TEST_P(SharingTest, BadMembersAreRefusedBeforeAnybodyIsOfferedAnything) {

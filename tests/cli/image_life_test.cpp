@@ -170,10 +170,28 @@ TEST_F(ImageLife, AnImageIsBuiltFromAnother) {
   EXPECT_THAT(refused.err, HasSubstr("reason: CVE-1"));
 }
 
+TEST_F(ImageLife, ChildrenAreToldFromTheirChildren) {
+  kiln.write("db.toml", pipeline("image", "image = \"web:1\"", "db"));
+  kiln.write("app.toml", pipeline("image", "image = \"db\"", "app"));
+  ask("alice", {"build", "db.toml"});
+  ask("alice", {"build", "app.toml"});
+  const json web = ask("alice", {"image", "show", "web:1"});
+  ASSERT_EQ(web["children"].size(), 1U);
+  EXPECT_THAT(web["children"][0]["image"].get<std::string>(), StartsWith("alice/db:"));
+  EXPECT_EQ(web["descendants"].size(), 2U);
+  const std::string text = tell("alice", {"image", "show", "web:1"});
+  EXPECT_THAT(text, testing::ContainsRegex("\nchild +alice/db:"));
+  EXPECT_THAT(text, testing::ContainsRegex("\ndescendant +alice/app:"));
+  tell("alice", {"image", "revoke", "db", "--reason", "CVE-1"});
+  tell("alice", {"image", "revoke", "web:1", "--reason", "CVE-2"});
+  EXPECT_THAT(tell("alice", {"image", "revoke", web["children"][0]["id"], "--undo"}),
+              HasSubstr(" is revoked, because an image that it was built from is\n"));
+}
+
 TEST_F(ImageLife, AnImageOfAnotherIsBuiltFromOnceItIsShared) {
   kiln.write("db.toml", pipeline("image", "image = \"alice/web:1\"", "db"));
   EXPECT_THAT(kiln({"build", "db.toml", "--as", "bob"}).err, HasSubstr("there is no image \"alice/web:1\" to build"));
-  tell("alice", {"share", "add", "web:1", "--with", "bob"});
+  tell("alice", {"share", "add", "web:1", "--with", "bob", "--copy"});
   EXPECT_THAT(kiln({"build", "db.toml", "--as", "bob"}).err, HasSubstr("kiln share accept alice/web:1"));
   tell("bob", {"share", "accept", "alice/web:1"});
   ask("bob", {"build", "db.toml"});

@@ -14,14 +14,14 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::StartsWith;
 
-/// alice signs what she publishes, and shares web:1 with bob, who trusts her key.
+/// alice signs what she publishes, and lets bob, who trusts her key, use and copy app:1.
 class Policy : public Accounts {
  protected:
   Policy() {
     tell("", {"key", "new", "--name", "release"});
     kiln.write("home/config.toml", "signing_key = \"release\"\n");
     publish("alice", "app", "1", 2);
-    tell("alice", {"share", "add", "app", "--with", "bob"});
+    tell("alice", {"share", "add", "app", "--with", "bob", "--copy"});
     tell("bob", {"share", "accept", "alice/app"});
   }
   void policy(const std::string& text) { kiln.write("home/policy.toml", text); }
@@ -110,6 +110,10 @@ TEST_F(Policy, EnforcedItIsAskedByLaunchAndByBothStages) {
                               "help: use an image that the policy allows, or ask whoever keeps " +
                               place(" for a rule\n");
   EXPECT_EQ(refuse("bob", {"policy", "check", "alice/app"}, 3), refused);
+  const json told = ask("bob", {"policy", "check", "alice/app"}, 3);  // an answer, and no error
+  EXPECT_EQ(told["allowed"], false);
+  EXPECT_EQ(told["line"], 3);
+  EXPECT_EQ(told["lacks"].size(), 1U);
   EXPECT_EQ(refuse("bob", {"launch", "alice/app", "--accel", "tcg"}, 3), refused);
   const Answer built = build();
   EXPECT_EQ(built.status, 3);
@@ -137,6 +141,21 @@ TEST_F(Policy, EnforcedItIsAskedByLaunchAndByBothStages) {
   policy("mode = \"enforce\"\nown = false\n");
   EXPECT_EQ(build().status, 3);
   EXPECT_THAT(refuse("bob", {"policy", "check", "mine"}, 3), HasSubstr(place(": has no [[allow]] rule")));
+}
+
+TEST_F(Policy, ItIsAskedBeforeACopyMakesAnImageOnesOwn) {
+  const std::vector<std::string> copy{"image", "copy", "alice/app", "--to", "local"};
+  policy("mode = \"enforce\"\n\n[[allow]]\nowner = \"trusted\"\n");
+  EXPECT_THAT(refuse("bob", copy, 3),
+              HasSubstr("image alice/app:1 may not run: no rule of the launch policy allows it\n"));
+  EXPECT_THAT(images("bob"), ElementsAre("alice/app:1"));
+  policy("mode = \"audit\"\n\n[[allow]]\nowner = \"trusted\"\n");
+  EXPECT_THAT(ask("bob", copy)["warnings"][0].get<std::string>(), HasSubstr("is allowed by no rule"));
+  EXPECT_THAT(images("bob"), ElementsAre("alice/app:1", "bob/app:1"));
+  // What stays its owner's keeps being asked about where it is.
+  policy("mode = \"enforce\"\nown = true\n");
+  kiln.write("home/config.toml", "[region.west]\nfolder = \"" + (kiln / "west").string() + "\"\n");
+  EXPECT_EQ(ask("alice", {"image", "copy", "app", "--to", "west"})["copies"][0]["image"], "alice/app:1");
 }
 
 TEST_F(Policy, AuditedItWarnsAndGoesOn) {

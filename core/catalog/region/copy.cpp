@@ -92,6 +92,7 @@ CopyReport copy_image(const Region& from, const ImageEntry& original, Region& to
     throw invalid("image " + original.reference() + " is in region \"" + to.name() + "\" already",
                   "name another region: kiln region list");
   const ImageEntry copy = copy_of(original, to);
+  if (options.admit && copy.owner != original.owner) options.admit(original);
   CopyReport report{.region = to.name(), .image = copy};
   const Manifest manifest = from.manifest(original.image);
   report.all_chunks = distinct_chunks(manifest);

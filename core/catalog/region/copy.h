@@ -11,6 +11,9 @@
 namespace kiln {
 
 struct CopyOptions {
+  /// Asked before somebody's image becomes the account's own, which no launch policy looks at later; throws refused().
+  /// Empty: not asked.
+  std::function<void(const ImageEntry& original)> admit = {};
   std::string channel = {};   ///< of the copy's name, to be pointed at it; empty: none
   std::stop_token stop = {};  ///< once asked for, throws cancelled()
   /// Bytes of the disk's data that are there so far, and in all. By one thread at a time.
