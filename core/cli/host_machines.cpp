@@ -5,6 +5,7 @@
 #include <kiln/file.h>
 
 #include "catalog/life.h"
+#include "catalog/sharing.h"
 #include "catalog/store.h"
 #include "cli/write_disk.h"
 #include "disk/manifest.h"
@@ -70,7 +71,8 @@ Launched HostMachines::launch(const LaunchSpec& spec, const Bases::Told& progres
                         .image_id = image.id,
                         .image = image.name + ":" + image.version,
                         .name = image.name,
-                        .firmware = firmware_of(image)};
+                        .firmware = firmware_of(image),
+                        .region = entry.region};
   Launched launched = instances_.launch(base, spec, accelerator, stop_);
   launched.warnings = warnings;
   return launched;
@@ -104,9 +106,18 @@ ImageEntry HostMachines::trash_image(const std::string& reference, const Moment&
 }
 
 std::vector<std::string> HostMachines::users_of(const Image& image) const {
-  std::vector<std::string> names;
-  for (const Instance& instance : instances_.instances_of(image.id)) names.push_back(instance.name);
-  return names;
+  const Sharing sharing(catalog_.view());
+  std::vector<std::string> own, others;
+  for (const Instance& instance : instances_.instances_of(image.id)) {
+    if (instances_.sees(instance))
+      own.push_back(instance.name);
+    else if (!instance.account.empty() && sharing.may_hear_of(image.id, instance.account))
+      others.push_back("an instance of " + instance.account);
+    else
+      others.emplace_back("an instance of another account");
+  }
+  own.insert(own.end(), others.begin(), std::unique(others.begin(), others.end()));
+  return own;
 }
 
 std::uint64_t HostMachines::forget_base(const Digest& content) const {

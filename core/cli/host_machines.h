@@ -41,12 +41,12 @@ class Bases {
 /// Borrows all it is made of. One thread.
 class HostMachines final : public Machines {
  public:
-  HostMachines(const Home& home, LocalCatalog& catalog, const Format& format, std::function<Accelerator()> accelerator,
-               std::stop_token stop)
+  HostMachines(const Home& home, LocalCatalog& catalog, Instances instances, const Format& format,
+               std::function<Accelerator()> accelerator, std::stop_token stop)
       : home_(home),
         catalog_(catalog),
         bases_(home, catalog, format),
-        instances_(home.root()),
+        instances_(std::move(instances)),
         accelerator_(std::move(accelerator)),
         stop_(std::move(stop)) {}
 
@@ -62,7 +62,8 @@ class HostMachines final : public Machines {
   Removal remove_image(const std::string& reference);
   /// The same, into the trash until `purge_at`.
   ImageEntry trash_image(const std::string& reference, const Moment& purge_at);
-  /// The names of the instances that run from an image.
+  /// The instances of all accounts that run from an image: by name when this one may use them, which come first, else
+  /// as "an instance of bob", or of another account when it must not know of whom. As Life::trash() takes them.
   std::vector<std::string> users_of(const Image&) const;
 
  private:

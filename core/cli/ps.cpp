@@ -1,4 +1,6 @@
 // kiln ps: the instances and how they are.
+#include <algorithm>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -15,6 +17,8 @@ Json to_json(const Instance& instance) {
   const bool running = instance.state == Instance::State::running;
   return {{"name", instance.name},
           {"state", to_text(instance.state)},
+          {"account", instance.account.empty() ? Json(nullptr) : Json(instance.account)},
+          {"region", instance.region.empty() ? Json(nullptr) : Json(instance.region)},
           {"image", instance.image},
           {"image_id", instance.image_id},
           {"created", instance.created},
@@ -41,7 +45,10 @@ int run_ps(Call& call) {
     call.out.line("no instances; start one with: kiln launch IMAGE");
     return 0;
   }
+  const bool of_several = std::ranges::any_of(
+      instances, [&](const Instance& instance) { return instance.account != instances.front().account; });
   TextTable table{{"NAME", "STATE", "IMAGE", ">MEMORY", ">CPUS", "PORTS", ">AGE"}};
+  if (of_several) table.headings.push_back("ACCOUNT");
   for (const Instance& instance : instances) {
     std::string ports;
     for (const PortForward& port : instance.ports)
@@ -49,6 +56,7 @@ int run_ps(Call& call) {
     table.rows.push_back({instance.name, std::string(to_text(instance.state)), instance.image,
                           format_bytes(instance.memory.count), std::to_string(instance.cpus), ports,
                           age_of(instance.created)});
+    if (of_several) table.rows.back().push_back(instance.account);
   }
   call.out.table(table);
   return 0;

@@ -12,23 +12,20 @@
 namespace kiln::cli {
 namespace {
 
-/// On a server the account is who logs in, so that nobody can claim to be somebody else. Whoever owns the database can
-/// change every record of it anyway.
-Account account_of_login(const std::string& address, const std::filesystem::path& file) {
+/// On a server the account is who logs in, so that nobody can claim to be somebody else.
+std::string login_in(const std::string& address, const std::filesystem::path& file) {
   const std::size_t begin = address.find("://") + 3, at = address.find('@', begin);
   const std::string login = at == std::string::npos ? "" : address.substr(begin, at - begin);
   const std::string user = login.substr(0, login.find(':'));
   if (user.empty() || user.find_first_of("/?%") != std::string::npos || address.find("user=") != std::string::npos)
     throw invalid(file.string() + ": the address of the catalog does not say as whom to log in",
                   "write catalog = \"postgresql://NAME@host/database\"");
-  const Login known = login_of(address);
-  require_name("account name", known.user);
-  return {known.user, known.is_owner};
+  return user;
 }
 
-/// Whoever can open the files of a catalog can do everything with it anyway: its own account is an operator's.
-Account account_of(const engine::Config& config, const std::optional<std::string>& as,
-                   const std::filesystem::path& file) {
+/// As whom this kiln was called, as far as the configuration and the command line say it: no server is asked.
+InstanceUser caller_of(const engine::Config& config, const std::optional<std::string>& as,
+                       const std::filesystem::path& file) {
   const bool server = is_server(config.catalog);
   if (!config.catalog.empty() && !server)
     throw invalid(file.string() + ": \"catalog\" takes the address of a PostgreSQL database",
@@ -39,10 +36,28 @@ Account account_of(const engine::Config& config, const std::optional<std::string
   if (server && !config.account.empty())
     throw invalid(file.string() + ": \"account\" is for a catalog in a folder: on a server it follows from the login",
                   "leave it out");
-  if (server) return account_of_login(config.catalog, file);
-  const std::string name = as ? *as : config.account.empty() ? "local" : config.account;
+  const std::string name = server                   ? login_in(config.catalog, file)
+                           : as                     ? *as
+                           : config.account.empty() ? "local"
+                                                    : config.account;
   require_name("account name", name);
-  return {name, !as};
+  return {.account = name, .of_server = server, .keeps_home = !as};
+}
+
+/// Whoever can open the files of a catalog can do everything with it anyway: its own account is an operator's. So is
+/// whoever owns the database of a server, and can change every record of it.
+Account account_of(const InstanceUser& caller, const std::string& address) {
+  if (!caller.of_server) return {caller.account, caller.keeps_home};
+  const Login known = login_of(address);
+  require_name("account name", known.user);
+  return {known.user, known.is_owner};
+}
+
+/// What a sink does with the disk. Of one that is not of kiln's own nobody knows where it sends it.
+Action action_of(const std::string& sink) {
+  if (sink == "boot" || sink == "launch") return Action::launch;
+  if (sink == "checksum") return Action::verify;
+  return sink == "publish" ? Action::copy : Action::write_out;
 }
 
 std::shared_ptr<const SigningKey> signing_key(const Home& home, const std::string& name) {
@@ -94,7 +109,7 @@ const engine::Config& Services::config() {
 
 LocalCatalog& Services::catalog() {
   if (!state_->catalog) {
-    const Account account = account_of(config(), state_->as, home_.config());
+    const Account account = account_of(caller_of(config(), state_->as, home_.config()), config().catalog);
     home_.create();
     CatalogChoices choices{
         .admit = [this](const CatalogView& view, const ImageEntry& entry) { return admit(home_, view, entry); }};
@@ -105,10 +120,14 @@ LocalCatalog& Services::catalog() {
   return *state_->catalog;
 }
 
+Instances Services::instances() {
+  return Instances(home_.root(), caller_of(config(), state_->as, home_.config()));
+}
+
 HostMachines& Services::machines() {
   if (!state_->machines)
     state_->machines = std::make_unique<HostMachines>(
-        home_, catalog(), registry().get("qcow2"), [this] { return accelerator(); }, state_->stop);
+        home_, catalog(), instances(), registry().get("qcow2"), [this] { return accelerator(); }, state_->stop);
   return *state_->machines;
 }
 
@@ -118,12 +137,17 @@ const engine::Services& Services::engine() {
     const auto start = [this](const engine::ApplianceStart& what) {
       return engine::guestfs_appliance(accelerator().name != "kvm")(what);
     };
+    const auto allow = [this](const engine::HandOver& to) {
+      catalog().require_hand_over(to.image, to.content, action_of(to.stage));
+    };
     state_->engine = std::make_unique<engine::Services>(engine::Services{.registry = registry(),
                                                                          .catalog = catalog(),
                                                                          .machines = machines(),
                                                                          .start_appliance = start,
                                                                          .home = home_.root(),
-                                                                         .layer_format = registry().get("qcow2")});
+                                                                         .layer_format = registry().get("qcow2"),
+                                                                         .account = catalog().view().account().name,
+                                                                         .allow = allow});
   }
   return *state_->engine;
 }

@@ -36,7 +36,8 @@ class Services {
   LocalCatalog& catalog();
   /// Boots and launches, with this kiln's catalog behind it.
   HostMachines& machines();
-  Instances instances() const { return Instances(home_.root()); }
+  /// As the same account; the catalog is not opened for it. Throws invalid() for what is wrong in config.toml.
+  Instances instances();
   /// Everything a run needs.
   const engine::Services& engine();
 

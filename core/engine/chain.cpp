@@ -72,7 +72,7 @@ class ChainMaker {
 
   void later(const Step& step, Link& link) {
     link.below = *position_;
-    link.key = stage_key(*position_, *step.stage, step.params, inputs_);
+    link.key = stage_key(*position_, *step.stage, step.params, inputs_, account_in_key(*step.stage, options_.account));
     const bool change = step.stage->role() == Role::change;
     if (change) {
       link.plain_key = link.key.hex;

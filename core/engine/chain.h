@@ -56,6 +56,7 @@ struct ChainOptions {
   std::set<std::size_t> again;               ///< numbers of stages
   std::map<std::size_t, std::string> nonce;  ///< for changes in `again`
   std::optional<Record> source;              ///< the source ran already, in this run
+  std::string account = {};                  ///< Services::account
 };
 
 /// The numbers of the stages that `--again` names, by name or number. Throws invalid() when one fits none.

@@ -69,29 +69,28 @@ std::string shorten(std::string text) {
 
 }  // namespace
 
-Key stage_key(std::string_view before, const Stage& stage, const Table& params, InputDigests& inputs) {
+Key stage_key(std::string_view before, const Stage& stage, const Table& params, InputDigests& inputs,
+              std::string_view account) {
   const About& about = stage.about();
   const Table keyed = Keyed(inputs).table(params, about.params);
   const std::string fingerprint = guarded(about.name, [&] { return stage.fingerprint_with(params); });
   const std::string revision = std::to_string(about.revision);
 
   Key key;
-  key.hex = Hasher()
-                .update("kiln-key-1\n")
-                .update(before)
-                .update("\n")
-                .update(about.name)
-                .update("\n")
-                .update(revision)
-                .update("\n")
-                .update(canonical(Value{keyed}))
-                .update("\n")
-                .update(fingerprint)
-                .hex();
+  Hasher hasher;
+  hasher.update("kiln-key-1\n").update(before).update("\n").update(about.name).update("\n").update(revision);
+  hasher.update("\n").update(canonical(Value{keyed})).update("\n").update(fingerprint);
+  if (!account.empty()) hasher.update("\n").update(account);
+  key.hex = hasher.hex();
   key.parts = {{"stage", about.name}, {"revision", revision}};
   flatten("", Value{keyed}, key.parts);
   if (!fingerprint.empty()) key.parts.push_back({"fingerprint", fingerprint});
+  if (!account.empty()) key.parts.push_back({"account", canonical(Value{std::string(account)})});
   return key;
+}
+
+std::string_view account_in_key(const Stage& stage, std::string_view account) {
+  return stage.role() == Role::sink ? account : std::string_view();
 }
 
 std::string content_key(const Digest& content) {

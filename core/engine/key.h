@@ -1,7 +1,7 @@
 #pragma once
 // What a stage's result depends on, as one digest:
 //
-//     sha256( "kiln-key-1" ⏎ key before ⏎ stage ⏎ revision ⏎ canonical parameters ⏎ fingerprint )
+//     sha256( "kiln-key-1" ⏎ key before ⏎ stage ⏎ revision ⏎ canonical parameters ⏎ fingerprint [⏎ account] )
 //
 // Parameters come with their defaults filled in, files by their content, secrets by their digest. Where a file lies,
 // the order of keys in the pipeline, kiln's version and the host's name have no say.
@@ -23,8 +23,12 @@ struct Key {
   std::vector<KeyPart> parts;  ///< in the order in which they are compared; the key before is not among them
 };
 
-/// `before`: the key of the chain so far; empty for a source. Calls the stage's fingerprint().
-Key stage_key(std::string_view before, const Stage&, const Table& params, InputDigests&);
+/// `before`: the key of the chain so far; empty for a source. `account`: whose run it is, as far as that decides the
+/// result: what a sink leaves belongs to somebody, and another account's is not there for this one. Calls the stage's
+/// fingerprint().
+Key stage_key(std::string_view before, const Stage&, const Table& params, InputDigests&, std::string_view account = {});
+/// The account as stage_key() takes it: empty for sources and changes, whose results are everybody's.
+std::string_view account_in_key(const Stage&, std::string_view account);
 
 /// How the chain goes on after a source: by what the disk holds, not by where it came from.
 std::string content_key(const Digest& content);

@@ -28,7 +28,7 @@ void add_needs(Plan& plan, const Step& step, const PlannedStage& stage) {
 Plan make_plan(const Pipeline& pipeline, const Services& services, const std::vector<std::string>& again) {
   const Home home(services.home);
   const Layers layers(home.layers(), services.layer_format);
-  ChainOptions options{.again = stages_named(pipeline, again), .nonce = {}, .source = {}};
+  ChainOptions options{.again = stages_named(pipeline, again), .nonce = {}, .source = {}, .account = services.account};
   for (const std::size_t number : options.again) options.nonce[number] = "planned";
   const std::vector<Link> links = make_chain(pipeline, home, layers, services.catalog, options);
 

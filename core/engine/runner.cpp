@@ -27,6 +27,7 @@ class Runner {
   Runner(const Pipeline& pipeline, const Services& services, Observer& observer, const RunOptions& options)
       : run_(pipeline, services, observer, options), bench_(run_) {
     chain_options_.again = stages_named(pipeline, options.again);
+    chain_options_.account = services.account;
     const auto now = std::chrono::system_clock::now().time_since_epoch().count();
     for (const std::size_t number : chain_options_.again)
       chain_options_.nonce[number] = to_hex(sha256(std::to_string(now) + ' ' + std::to_string(number)));
@@ -52,6 +53,7 @@ class Runner {
     const auto hits = static_cast<std::size_t>(std::ranges::count(links_, State::hit, &Link::state));
     run_.emit({.kind = Event::Kind::run_started, .name = run_.pipeline.name, .stages = steps().size(), .cached = hits});
     source();
+    if (const auto parent = run_.facts.find("parent"); parent != run_.facts.end()) origin_ = parent->second;
     for (std::size_t i = 1; i < steps().size();) {
       run_.throw_if_stopped();
       i = steps()[i].stage->role() == Role::change ? changes(i) : sinks(i);
@@ -154,6 +156,7 @@ class Runner {
     const auto stage = start(0);
     bench_.listen(receivers(*stage));
     call(*stage);
+    name_parent(*stage);
     require_same_inputs(0);
     if (!bench_.busy() && !stage->produced)
       run_.as(stage->step(), [] { throw Error("it made no disk", "this is a bug in the plugin: tell its author"); });
@@ -173,12 +176,20 @@ class Runner {
     }
   }
 
+  /// What a source has taken out of the catalog is its disk's parent, also when the source does not say so.
+  void name_parent(const StageContext& stage) {
+    const std::vector<std::string>& opened = stage.opened_images();
+    if (!opened.empty() && std::ranges::find(opened, run_.facts["parent"]) == opened.end())
+      run_.facts["parent"] = opened.back();
+  }
+
   /// A result is kept under the key that was made before the stage ran: what that key saw must still be there.
   void require_same_inputs(std::size_t i) {
     const Step& step = steps()[i];
     run_.as(step, [&] {
       InputDigests inputs(run_.home.inputs());
-      const Key now = stage_key(links_[i].below, *step.stage, step.params, inputs);
+      const Key now = stage_key(links_[i].below, *step.stage, step.params, inputs,
+                                account_in_key(*step.stage, run_.services.account));
       if (const auto difference = first_difference(links_[i].key.parts, now.parts))
         throw Error("an input was changed while the stage ran", "wait until whoever writes it is done, then run again",
                     {*difference});
@@ -296,8 +307,22 @@ class Runner {
     return end;
   }
 
+  /// No stage in between can make the disk forget where it is from, and no sink gets what this account may only build
+  /// from.
+  void ask_whether_handed_on(std::size_t i) {
+    if (origin_.empty()) return;
+    run_.facts["parent"] = origin_;
+    if (!run_.services.allow) return;
+    run_.as(steps()[i], [&] {
+      HandOver to{.stage = steps()[i].use, .image = origin_, .content = {}};
+      if (!reader_) to.content = Manifest::open(run_.layers.manifest(links_[i].below)).content();
+      run_.services.allow(to);
+    });
+  }
+
   void join(std::size_t i, Stages& group) {
     group.push_back(start(i));
+    ask_whether_handed_on(i);
     StageContext& stage = *group.back();
     stage.look_at({}, reader_ ? reader_->size() : run_.layers.find(links_[i].below)->size);
     joined_facts_[i] = run_.facts;
@@ -342,6 +367,7 @@ class Runner {
     run_.facts["key"] = below;
     const Facts before = run_.facts;
     const auto stage = start(i);
+    ask_whether_handed_on(i);
     stage->look_at({run_.layers.disk(below), run_.layers.format().about().name}, run_.layers.find(below)->size);
     const std::string stamp = run_.layers.stamp(below);
     call(*stage);
@@ -367,6 +393,7 @@ class Runner {
   RunResult result_;
   Steady::time_point started_ = Steady::now(), stage_started_ = started_;
   std::shared_ptr<const BlockReader> reader_;  // the source's disk, while it is no layer
+  std::string origin_;                         // id of the image that the source has taken; may be empty
   Facts source_facts_;
   Record source_draft_;  // without the content
   std::map<std::size_t, Facts> joined_facts_;

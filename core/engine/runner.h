@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -41,6 +42,13 @@ using StartAppliance = std::function<std::unique_ptr<Appliance>(const ApplianceS
 /// The libguestfs appliance. `force_tcg` as the accelerator probe says.
 StartAppliance guestfs_appliance(bool force_tcg);
 
+/// A sink is about to get the disk that was made from an image of the catalog.
+struct HandOver {
+  std::string stage;              ///< the sink's name
+  std::string image;              ///< id of the image that the source has opened
+  std::optional<Digest> content;  ///< of the disk as it is now; nothing: it is as the source has given it
+};
+
 /// Everything a run needs from outside, given by the caller; all of it outlives the run.
 struct Services {
   const Registry& registry;
@@ -50,6 +58,10 @@ struct Services {
   std::filesystem::path home;  ///< $KILN_HOME: layers/, done/, cache/, logs/
   const Format& layer_format;  ///< what a base layer is written in, and how layers are read
   unsigned threads = 0;        ///< of a pass; 0: one per core
+  std::string account = {};    ///< as whom the catalog is used; empty: there is only one
+  /// Asked before a sink gets a byte: throws refused() when the image may be built from, but not handed on like this.
+  /// Empty: not asked.
+  std::function<void(const HandOver&)> allow = {};
 };
 
 struct RunOptions {

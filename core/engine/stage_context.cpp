@@ -5,7 +5,7 @@
 namespace kiln::engine {
 
 StageContext::StageContext(RunState& run, const Step& step, Workbench& bench)
-    : run_(run), step_(step), bench_(bench), log_(run.log_file(step)) {}
+    : run_(run), step_(step), bench_(bench), catalog_(run.services.catalog), log_(run.log_file(step)) {}
 
 StageContext::~StageContext() {
   if (!scratch_.empty()) remove_tree(scratch_);

@@ -11,6 +11,26 @@
 
 namespace kiln::engine {
 
+/// The catalog as it is lent to a stage: the run knows which images were opened, whatever the stage says of it.
+class LentCatalog final : public Catalog {
+ public:
+  explicit LentCatalog(Catalog& catalog) : catalog_(catalog) {}
+  std::unique_ptr<ImageSink> publish(const ImageDraft& draft) override { return catalog_.publish(draft); }
+  std::optional<Image> find(std::string_view reference) const override { return catalog_.find(reference); }
+  std::shared_ptr<const BlockReader> open(const Image& image) const override {
+    auto reader = catalog_.open(image);
+    opened_.push_back(image.id);
+    return reader;
+  }
+  std::vector<std::string> warnings(const Image& image) const override { return catalog_.warnings(image); }
+
+  const std::vector<std::string>& opened() const noexcept { return opened_; }  ///< ids, in order
+
+ private:
+  Catalog& catalog_;
+  mutable std::vector<std::string> opened_;
+};
+
 class StageContext final : public Context {
  public:
   struct Consumer {
@@ -29,7 +49,7 @@ class StageContext final : public Context {
   void summary(std::string text) override { summary_ = std::move(text); }
   std::stop_token stop() const override { return run_.stop; }
   const Formats& formats() const override { return run_.services.registry; }
-  Catalog& catalog() override { return run_.services.catalog; }
+  Catalog& catalog() override { return catalog_; }
   Machines& machines() override { return run_.services.machines; }
   Facts& facts() override { return run_.facts; }
   void produce(std::shared_ptr<const BlockReader>) override;
@@ -44,6 +64,7 @@ class StageContext final : public Context {
   const Step& step() const noexcept { return step_; }
   const std::string& made_summary() const noexcept { return summary_; }
   Duration elapsed() const { return since(started_); }
+  const std::vector<std::string>& opened_images() const noexcept { return catalog_.opened(); }
   /// Of sinks: the disk they look at.
   void look_at(DiskFile file, std::uint64_t size);
   std::shared_ptr<const BlockReader> produced;
@@ -55,6 +76,7 @@ class StageContext final : public Context {
   RunState& run_;
   const Step& step_;
   Workbench& bench_;
+  LentCatalog catalog_;
   Steady::time_point started_ = Steady::now();
   StageLog log_;
   std::filesystem::path scratch_;

@@ -21,6 +21,9 @@ Instance::State state_of(const Instance& instance) {
 Instance from_json(const json& j) {
   Instance i;
   i.name = j.at("name");
+  i.account = j.value("account", "");
+  i.of_server = j.value("of_server", false);
+  i.region = j.value("region", "");
   i.image_id = j.at("image_id");
   i.image = j.at("image");
   i.created = j.at("created");
@@ -58,6 +61,9 @@ void write_instance(const Instance& i) {
   json ports = json::array();
   for (const PortForward& p : i.ports) ports.push_back({{"host", p.host}, {"guest", p.guest}});
   const json j{{"name", i.name},
+               {"account", i.account},
+               {"of_server", i.of_server},
+               {"region", i.region},
                {"image_id", i.image_id},
                {"image", i.image},
                {"created", i.created},

@@ -76,7 +76,12 @@ FileLock Instances::lock_folder() const {
   return FileLock::exclusive(root_ / ".lock");
 }
 
-std::vector<Instance> Instances::list() const {
+bool Instances::sees(const Instance& instance) const {
+  if (user_.keeps_home && (instance.account.empty() || !instance.of_server || !user_.of_server)) return true;
+  return !instance.account.empty() && instance.account == user_.account && instance.of_server == user_.of_server;
+}
+
+std::vector<Instance> Instances::everybodys() const {
   std::vector<Instance> all;
   std::error_code ignored;
   for (const auto& entry : std::filesystem::directory_iterator(root_, ignored)) {
@@ -85,6 +90,12 @@ std::vector<Instance> Instances::list() const {
   }
   std::sort(all.begin(), all.end(), [](const Instance& a, const Instance& b) { return a.name < b.name; });
   return all;
+}
+
+std::vector<Instance> Instances::list() const {
+  std::vector<Instance> seen = everybodys();
+  std::erase_if(seen, [&](const Instance& instance) { return !sees(instance); });
+  return seen;
 }
 
 Instance Instances::get(const std::string& name) const {
@@ -99,7 +110,7 @@ Instance Instances::get(const std::string& name) const {
 }
 
 std::vector<Instance> Instances::instances_of(const std::string& image_id) const {
-  std::vector<Instance> all = list();
+  std::vector<Instance> all = everybodys();
   std::erase_if(all, [&](const Instance& i) { return i.image_id != image_id; });
   return all;
 }

@@ -6,6 +6,7 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <kiln/context.h>
@@ -24,6 +25,9 @@ struct Instance {
     broken,  ///< kiln was killed while it launched: remove it
   };
   std::string name;
+  std::string account;     ///< whose it is; empty in a record from before instances had owners
+  bool of_server = false;  ///< the account is a login of the catalog's server, not a name of this home's own catalog
+  std::string region;      ///< that the image was launched in
   std::string image_id, image;  ///< image: "web:2026-11-22.1", for people
   std::string created;          ///< ISO 8601, UTC
   std::string accelerator;
@@ -39,6 +43,15 @@ struct Instance {
 
 std::string_view to_text(Instance::State);
 
+/// As whom the instances of a home are used. Other accounts' do not exist for it.
+struct InstanceUser {
+  std::string account = {};
+  bool of_server = false;  ///< as in Instance
+  /// Nobody asked to act as another account. Who keeps the home has the records of old and what is broken, and all
+  /// that accounts of the home's own catalog have: they are his to give.
+  bool keeps_home = true;
+};
+
 /// The image to launch from, as the caller resolved it.
 struct LaunchBase {
   DiskFile disk;         ///< complete, never written again; must stay where it is while the instance exists
@@ -46,24 +59,29 @@ struct LaunchBase {
   std::string image;     ///< "web:2026-11-22.1"
   std::string name;      ///< the image's name: what an unnamed instance is named after
   Firmware firmware = Firmware::bios;
+  std::string region = {};  ///< where the image is
 };
 
 /// How stop() brought it about.
 enum class Stopped { already, by_guest, by_qemu, killed };
 
-/// The instances of one home. Several kilns may work on one home: a launch and a removal hold a lock on the folder.
+/// The instances of one home, as one account may use them. Several kilns may work on one home: a launch and a removal
+/// hold a lock on the folder.
 class Instances {
  public:
   /// `home` is $KILN_HOME; nothing is made before the first launch.
-  explicit Instances(const std::filesystem::path& home) : root_(home / "instances") {}
+  explicit Instances(const std::filesystem::path& home, InstanceUser user = {})
+      : root_(home / "instances"), user_(std::move(user)) {}
 
   /// Starts a machine and returns when QEMU runs it. On failure nothing is left: no process, no folder, no port.
   /// Errors: name not valid or taken, a port in use (named), QEMU's own words when it does not start.
   Launched launch(const LaunchBase&, const LaunchSpec&, const Accelerator&, std::stop_token stop = {}) const;
 
-  std::vector<Instance> list() const;  ///< by name
+  std::vector<Instance> list() const;  ///< that the user sees, by name
+  bool sees(const Instance&) const;
   /// Throws invalid() with the nearest name when there is none.
   Instance get(const std::string& name) const;
+  /// Everybody's: what somebody has launched needs its image, whoever asks. What they are is for those who see them.
   std::vector<Instance> instances_of(const std::string& image_id) const;
 
   /// ACPI power button first; after `limit` QEMU is told to quit, and killed when it does not.
@@ -79,7 +97,11 @@ class Instances {
  private:
   /// Held while instances are made or removed, so that two kilns do not take one name or one port.
   FileLock lock_folder() const;
+  std::vector<Instance> everybodys() const;
+  /// Names are the home's: throws Error when another account has one, and says no more of it.
+  void require_no_others(const std::string& name) const;
   std::filesystem::path root_;
+  InstanceUser user_;
 };
 
 /// Letters, digits and '-', at most 63, beginning and ending with a letter or digit: it becomes a host name.

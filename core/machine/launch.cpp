@@ -171,9 +171,12 @@ MachineSpec machine_of(const Instance& instance, const LaunchBase& base) {
 }
 
 Instance record_of(const std::filesystem::path& root, const LaunchBase& base, const LaunchSpec& spec,
-                   const Accelerator& accelerator) {
+                   const Accelerator& accelerator, const InstanceUser& user) {
   Instance instance;
   instance.name = choose_name(root, base, spec);
+  instance.account = user.account;
+  instance.of_server = user.of_server;
+  instance.region = base.region;
   instance.image_id = base.image_id;
   instance.image = base.image;
   instance.created = now_utc();
@@ -189,12 +192,19 @@ Instance record_of(const std::filesystem::path& root, const LaunchBase& base, co
 
 }  // namespace
 
+void Instances::require_no_others(const std::string& name) const {
+  for (const Instance& other : everybodys())
+    if (other.name == name && !sees(other))
+      throw Error("the name \"" + name + "\" is taken on this host", "choose another --name");
+}
+
 Launched Instances::launch(const LaunchBase& base, const LaunchSpec& spec, const Accelerator& accelerator,
                            std::stop_token stop) const {
   if (spec.cpus == 0) throw invalid("a machine needs at least one cpu");
   if (spec.memory < Bytes{32u << 20}) throw invalid("a machine needs at least 32 MiB of memory");
   const FileLock lock = lock_folder();
-  Instance instance = record_of(root_, base, spec, accelerator);
+  require_no_others(spec.name);
+  Instance instance = record_of(root_, base, spec, accelerator, user_);
   check_ports(spec.ports, list());
 
   Making making(instance.folder);

@@ -41,6 +41,10 @@ TEST_F(Machines, TheLifeOfAnInstance) {
   ASSERT_EQ(listed.size(), 1U);
   EXPECT_EQ(listed[0]["state"], "running");
   EXPECT_EQ(listed[0]["image"], "web:1");
+  EXPECT_EQ(listed[0]["account"], "local");
+  EXPECT_EQ(listed[0]["region"], "local");
+  EXPECT_EQ(ask({"ps", "--as", "zed"})["instances"], json::array());
+  EXPECT_EQ(kiln({"stop", "one", "--as", "zed"}).status, 2);
   EXPECT_EQ(listed[0]["accelerator"], "tcg");
   EXPECT_EQ(listed[0]["memory"], 256 << 20);
   EXPECT_THAT(kiln({"ps"}).out, HasSubstr("one   running  web:1  256.0 MiB"));

@@ -32,6 +32,20 @@ TEST_F(KeyTest, DefaultsAreFilledIn) {
   EXPECT_NE(key({}), key({}, "c"));
 }
 
+TEST_F(KeyTest, WhatASinkLeavesIsItsAccounts) {
+  services.account = "alice";
+  const std::string text = "[[stage]]\nuse = \"t-source\"\n[[stage]]\nuse = \"t-edit\"\n[[stage]]\nuse = \"t-look\"\n";
+  run(text);
+  EXPECT_EQ(endings(), "1 done, 2 done, 3 done");
+  services.account = "bob";
+  EXPECT_EQ(make_plan(load(text), services).stages.back().why, "account changed: \"alice\" → \"bob\"");
+  run(text);
+  EXPECT_EQ(endings(), "1 cached, 2 cached, 3 done");
+  services.account = "alice";
+  run(text);
+  EXPECT_EQ(endings(), "1 cached, 2 cached, 3 cached");
+}
+
 TEST_F(KeyTest, ASecretsDigestIsOfThisHomeOnly) {
   const Table secret{{"password", Value{std::string("hunter2")}}};
   const std::string here = key(secret);

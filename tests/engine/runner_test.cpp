@@ -1,5 +1,7 @@
 #include "engine/runner.h"
 
+#include <gmock/gmock.h>
+
 #include <unistd.h>
 
 #include <fstream>
@@ -277,6 +279,64 @@ TEST_F(RunnerTest, TellsEverythingInOrder) {
     if (e.kind != Event::Kind::stage_progress) kinds += std::string(to_string(e.kind)) + ' ';
   EXPECT_EQ(kinds, "run_started stage_started stage_done stage_started stage_done run_done ");
   EXPECT_EQ(recorder.events.front().stages, 2U);
+}
+
+/// A disk from an image of the catalog, and who is asked before it is handed on.
+class HandedOn : public EngineTest {
+ protected:
+  HandedOn() {
+    Image& image = catalog.images.emplace_back();
+    image.id = "image-1";
+    image.name = "web";
+    image.version = "1";
+    image.virtual_size = 1 << 20;
+    services.allow = [this](const HandOver& to) {
+      asked.push_back(to.stage + " " + to.image + (to.content ? " " + to_hex(*to.content) : " unchanged"));
+      if (to.stage == forbidden) throw refused("not for you");
+    };
+  }
+  std::string text(const std::string& more) const { return "[[stage]]\nuse = \"image\"\nimage = \"web\"\n" + more; }
+  std::string write() const { return "[[stage]]\nuse = \"write\"\nfile = \"" + (dir / "out.raw").string() + "\"\n"; }
+  std::vector<std::string> asked;
+  std::string forbidden;
+};
+
+TEST_F(HandedOn, ASinkIsAskedAboutBeforeItGetsTheDisk) {
+  run(text(write()));
+  EXPECT_THAT(asked, testing::ElementsAre("write image-1 unchanged"));
+  std::filesystem::remove(dir / "out.raw");
+  asked.clear();
+  forbidden = "write";
+  EXPECT_EQ(failure(text(write())), "stage 2 \"write\": not for you");
+  EXPECT_EQ(last_error->failure(), Failure::refused);
+  EXPECT_FALSE(std::filesystem::exists(dir / "out.raw"));
+  EXPECT_EQ(failure(text("[[stage]]\nuse = \"t-look\"\n" + write())), "stage 3 \"write\": not for you");
+}
+
+TEST_F(HandedOn, AsItIsAfterAChange) {
+  const std::string edit = "[[stage]]\nuse = \"t-edit\"\n";
+  run(text(edit + "[[stage]]\nuse = \"t-look\"\n" + edit + write()));
+  ASSERT_EQ(asked.size(), 2U);
+  EXPECT_THAT(asked[0], testing::StartsWith("t-look image-1 "));
+  EXPECT_THAT(asked[1], testing::StartsWith("write image-1 "));
+  EXPECT_THAT(asked[0], testing::Not(testing::EndsWith("unchanged")));
+  asked.clear();
+  std::filesystem::remove(dir / "out.raw");
+  forbidden = "write";  // also when all before it is cached
+  EXPECT_EQ(failure(text(edit + "[[stage]]\nuse = \"t-look\"\n" + edit + write())), "stage 5 \"write\": not for you");
+  EXPECT_EQ(asked.size(), 1U);
+}
+
+TEST_F(HandedOn, NoStageMakesTheDiskForgetItsParent) {
+  run(text(
+      "[[stage]]\nuse = \"t-edit\"\nmishap = \"forget-parent\"\n[[stage]]\nuse = \"publish\"\nimage = \"mine\"\n"));
+  EXPECT_EQ(catalog.images.back().facts.at("parent"), "image-1");
+  EXPECT_EQ(asked.size(), 1U);
+}
+
+TEST_F(HandedOn, ADiskFromElsewhereIsNobodysBusiness) {
+  run("[[stage]]\nuse = \"t-source\"\n" + write());
+  EXPECT_TRUE(asked.empty());
 }
 
 }  // namespace

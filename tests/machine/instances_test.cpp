@@ -84,6 +84,74 @@ TEST(Instances, TheRecordReadsBack) {
   EXPECT_EQ(read.state, Instance::State::running);
 }
 
+/// An instance of an account; of nobody when that is empty, as in a record from before instances had owners.
+Instance put_of(const std::filesystem::path& home, const std::string& name, const std::string& account,
+                bool of_server = false) {
+  Instance i = put(home, name, {1, 1});
+  i.account = account;
+  i.of_server = of_server;
+  i.region = "local";
+  write_instance(i);
+  return i;
+}
+
+std::vector<std::string> names(const Instances& instances) {
+  std::vector<std::string> out;
+  for (const Instance& i : instances.list()) out.push_back(i.name);
+  return out;
+}
+
+TEST(Instances, OfAnotherAccountDoNotExist) {
+  test::TempDir home;
+  put_of(home.path(), "ali", "alice");
+  put_of(home.path(), "bobs", "bob");
+  put_of(home.path(), "old", "");
+  std::filesystem::create_directories(home / "instances/half");
+  const Instances zed(home.path(), {.account = "zed", .keeps_home = false});
+  EXPECT_THAT(zed.list(), IsEmpty());
+  const std::string none = "there is no instance \"ali\" | kiln ps lists what there is";
+  EXPECT_EQ(error_of([&] { zed.get("ali"); }), none);
+  EXPECT_EQ(error_of([&] { zed.stop("ali"); }), none);
+  EXPECT_EQ(error_of([&] { zed.remove("ali", true); }), none);
+  EXPECT_EQ(error_of([&] { zed.serial_log("ali"); }), none);
+  EXPECT_EQ(error_of([&] { zed.console("ali", 0, 1); }), none);
+  EXPECT_EQ(zed.instances_of("img-1").size(), 3u) << "an image is in use, whoever asks";
+
+  const Instances alice(home.path(), {.account = "alice", .keeps_home = false});
+  EXPECT_EQ(names(alice), std::vector<std::string>{"ali"});
+  EXPECT_EQ(alice.get("ali").account, "alice");
+  EXPECT_EQ(alice.get("ali").region, "local");
+  const Instances keeper(home.path(), {.account = "local"});
+  EXPECT_EQ(names(keeper), (std::vector<std::string>{"ali", "bobs", "half", "old"}));
+  alice.remove("ali");
+  keeper.remove("bobs");
+  keeper.remove("old");
+}
+
+TEST(Instances, OnAServerTheLoginHasItsOwnAndWhatIsTheHomes) {
+  test::TempDir home;
+  put_of(home.path(), "ali", "alice", true);
+  put_of(home.path(), "carols", "carol", true);
+  put_of(home.path(), "old", "");
+  put_of(home.path(), "before", "local");  // when the home still had a catalog of its own
+  EXPECT_EQ(names(Instances(home.path(), {.account = "alice", .of_server = true})),
+            (std::vector<std::string>{"ali", "before", "old"}));
+  EXPECT_EQ(names(Instances(home.path(), {.account = "alice", .keeps_home = false})), std::vector<std::string>{})
+      << "an account of the home's own catalog is not the login of that name";
+  EXPECT_EQ(Instances(home.path(), {.account = "local"}).list().size(), 4u);
+}
+
+TEST(Instances, ARecordFromBeforeThereWereAccountsIsRead) {
+  test::TempDir home;
+  std::filesystem::create_directories(home / "instances/web");
+  write_text(home / "instances/web/instance.json",
+             R"({"name":"web","image_id":"img-1","image":"web:1","created":"2026-01-01T00:00:00Z","accelerator":"tcg",)"
+             R"("firmware":"bios","memory":268435456,"cpus":1,"ports":[],"pid":1,"started":1,"boot_id":"x"})");
+  const Instance read = Instances(home.path()).get("web");
+  EXPECT_EQ(read.account, "");
+  EXPECT_EQ(read.state, Instance::State::stopped);
+}
+
 TEST(Instances, APidThatIsAnothersNowIsStopped) {
   test::TempDir home;
   ProcessId other = *identify(::getpid());
@@ -176,6 +244,17 @@ TEST_F(LaunchRefused, ForItsName) {
   put(home_.path(), "web", {1, 1});
   spec.name = "web";
   EXPECT_EQ(launch(spec), "there is already an instance \"web\" | choose another --name, or: kiln rm web");
+}
+
+TEST_F(LaunchRefused, ForANameThatAnotherAccountHas) {
+  put_of(home_.path(), "web", "alice");
+  LaunchSpec spec;
+  spec.name = "web";
+  const Instances bob(home_.path(), {.account = "bob", .keeps_home = false});
+  EXPECT_EQ(error_of([&] {
+              bob.launch(base_, spec, {"tcg", ""});
+            }),
+            "the name \"web\" is taken on this host | choose another --name");
 }
 
 TEST_F(LaunchRefused, ForAPortThatIsTaken) {

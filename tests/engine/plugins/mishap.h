@@ -15,6 +15,7 @@ inline void suffer(const std::string& mishap, Context& ctx) {
   if (mishap == "error") throw Error("the test wants it so", "want something else", {"evidence"});
   if (mishap == "exception") throw std::runtime_error("boom");
   if (mishap == "int") throw 7;
+  if (mishap == "forget-parent") ctx.facts().erase("parent");
   if (mishap == "log") {
     ctx.log("a line");
     throw Error("it failed after a line");
