@@ -47,7 +47,8 @@ ImageEntry Sharing::answer(std::string_view reference, Share::State state) {
 bool Sharing::may_hear_of(const std::string& image_id, const std::string& account) const {
   const auto entry = view_.find_id(image_id);
   if (!entry || view_.account().is_operator || account == view_.account().name) return entry.has_value();
-  return entry->owner == view_.account().name && view_.store().shares.find(image_id, account).has_value();
+  const bool given = !entry->is_public || view_.store().shares.find(image_id, account).has_value();
+  return entry->owner == view_.account().name && given;
 }
 
 std::vector<Share> Sharing::members(std::string_view reference) const {

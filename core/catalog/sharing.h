@@ -28,7 +28,8 @@ class Sharing {
   ImageEntry accept(std::string_view reference);
   ImageEntry reject(std::string_view reference);
 
-  /// Whether this account may know that another one uses an image: the operator, and its owner, who shared it with it.
+  /// Whether this account may know that another one uses an image: the operator may, and its owner, who must have
+  /// shared it with that one, unless it is public.
   bool may_hear_of(const std::string& image_id, const std::string& account) const;
   /// Who has it: for its owner.
   std::vector<Share> members(std::string_view reference) const;

@@ -114,6 +114,21 @@ TEST_P(SharingTest, WhatMayOnlyBeBuiltFromIsNotHandedOnAsItIs) {
   fine("bob", Action::write_out);  // there is nobody left to ask
 }
 
+TEST_P(SharingTest, WhoUsesAnImageIsKnownToItsOwnerUnlessEverybodyMay) {
+  const std::string id = accounts.as("alice").show("web").image.id;
+  const auto hears = [&](const char* account, const char* of) { return accounts.sharing(account).may_hear_of(id, of); };
+  accounts.share("alice", "web:1", "bob");
+  EXPECT_TRUE(hears("alice", "bob"));
+  EXPECT_TRUE(hears("alice", "carol")) << "who had a share that is cancelled";
+  EXPECT_TRUE(hears("operator", "carol"));
+  EXPECT_TRUE(hears("bob", "bob"));
+  EXPECT_FALSE(hears("bob", "carol"));
+  EXPECT_FALSE(hears("eve", "eve")) << "who does not see the image";
+  accounts.life("operator").open_up("alice/web:1", true);
+  EXPECT_TRUE(hears("alice", "bob"));
+  EXPECT_FALSE(hears("alice", "carol"));
+}
+
 TEST_P(SharingTest, BadMembersAreRefusedBeforeAnybodyIsOfferedAnything) {
   EXPECT_STREQ(error_of([&] {
                  accounts.sharing("alice").offer("web:1", {"bob", "alice"}, false);

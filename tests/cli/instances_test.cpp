@@ -99,7 +99,8 @@ TEST_F(Machines, ALaunchTellsWhatTheImageIs) {
 
   // The owner can neither take it away from bob's instance, nor remove the base that it stands on.
   ASSERT_EQ(kiln({"share", "cancel", "web:1", "--with", "bob", "--as", "alice"}).status, 0);
-  EXPECT_THAT(kiln({"image", "rm", "web:1", "--as", "alice"}).err, HasSubstr("image web:1 is in use by one"));
+  EXPECT_THAT(kiln({"image", "rm", "web:1", "--as", "alice"}).err,
+              HasSubstr("image web:1 is in use by an instance of bob\n"));
   const auto bases = files_below(kiln.home() / "bases", {".lock"});
   ASSERT_EQ(kiln({"image", "rm", "web:2", "--as", "alice"}).status, 0);
   EXPECT_EQ(files_below(kiln.home() / "bases", {".lock"}), bases);

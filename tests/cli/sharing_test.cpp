@@ -164,13 +164,13 @@ TEST_F(Accounts, AnInstanceOfAnotherDoesNotExist) {
 TEST_F(Accounts, WhoUsesAnImageIsToldAsFarAsItMayBeKnown) {
   publish("alice", "app", "1", 2);
   const std::string id = ask("alice", {"image", "show", "app"})["id"];
-  put_instance(kiln, "bobs", "bob", id);
+  put_instance(kiln, "old", "", id);
   const std::string until =
-      "\nhelp: it can go when they have removed what uses it; until then, kiln image deprecate "
-      "keeps newcomers away\n";
+      "\nhelp: it can go when they have removed what uses it; until then, kiln image deprecate keeps newcomers away\n";
   EXPECT_EQ(refuse("alice", {"image", "rm", "app"}, 3),
             "error: image app:1 is in use by an instance of another account" + until);
-  tell("alice", {"share", "add", "app", "--with", "bob"});
+  tell("", {"rm", "old"});
+  put_instance(kiln, "bobs", "bob", id);
   EXPECT_EQ(refuse("alice", {"image", "rm", "app"}, 3), "error: image app:1 is in use by an instance of bob" + until);
   EXPECT_THAT(refuse("", {"image", "rm", "alice/app"}, 3), HasSubstr("is in use by bobs\n"));
   put_instance(kiln, "zz", "alice", id);
