@@ -45,7 +45,7 @@ class Collection {
   /// Images whose term is over go first, so that their chunks are counted as long as they are there.
   void count_what_goes() {
     for (const std::string& image : store_.images.purge_expired(now_moment()))
-      out_.items.push_back({Kind::image, image, 0, "its term in the trash is over"});
+      out_.items.push_back({Kind::image, image, 0, "its term is over"});
     const FileLock keep = store_.keep_files();
     settle_usage(store_);
   }
@@ -64,8 +64,7 @@ class Collection {
   }
 
   void report(const StoreRecords::Unused& unused) {
-    for (const std::string& image : unused.images)
-      out_.items.push_back({Kind::image, image, 0, "its term in the trash is over"});
+    for (const std::string& image : unused.images) out_.items.push_back({Kind::image, image, 0, "its term is over"});
     for (const DiskRecord& disk : unused.disks)
       out_.items.push_back({Kind::disk, to_hex(disk.content), 0, "no image has it"});
     for (const PackRecord& pack : unused.packs) {

@@ -1,7 +1,7 @@
 #pragma once
 // The collection: forgets what nothing needs any longer, and frees its space, beside publishes that run.
 //
-//     an image's term in the trash is over ─▶ its record goes
+//     an image's term in the trash, or as one that failed, is over ─▶ its record goes
 //     a disk that no image has             ─▶ its record goes, its manifest goes
 //     a pack that no disk has              ─▶ condemned: no new publish counts on it. It goes once every lease that was
 //                                             there when it was condemned has ended

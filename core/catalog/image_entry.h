@@ -34,6 +34,11 @@ struct ImageEntry {
   std::vector<ImageSignature> signatures = {};  ///< the oldest first
 
   ImageState state() const { return life.at(now_moment()); }
+  /// Neither being made, nor failed, nor in the trash.
+  bool is_there() const {
+    const ImageState now = state();
+    return now != ImageState::creating && now != ImageState::failed && now != ImageState::trashed;
+  }
   /// "web:2026-11-22.1"
   std::string reference() const { return image.name + ":" + image.version; }
 };

@@ -10,6 +10,7 @@
 #include <tuple>
 #include <unordered_map>
 
+#include "catalog/image_rows.h"
 #include "catalog/lease_records.h"
 #include "catalog/names.h"
 #include "catalog/signature_records.h"
@@ -103,7 +104,7 @@ std::vector<ImageEntry> select(soci::session& sql, const ImageQuery& wanted) {
   row.bind(query);
   for (const std::string& argument : condition.arguments) query.exchange(use(argument));
   query.alloc();
-  query.prepare(columns + condition.where + " ORDER BY i.sequence DESC");
+  query.prepare(columns + condition.where + " ORDER BY i.created DESC, i.sequence DESC");
   query.define_and_bind();
   query.execute(false);
   std::deque<ImageEntry> read;
@@ -131,45 +132,18 @@ std::vector<ImageEntry> select(soci::session& sql, const ImageQuery& wanted) {
   return out;
 }
 
-/// 2026-11-22.1, .2, …: one more than the highest number of today.
-std::string next_version(soci::session& sql, const NewImage& add, const std::string& today) {
-  std::string version;
-  soci::statement query = (sql.prepare << "SELECT version FROM images WHERE region = :r AND owner = :o AND name = :n",
-                           use(add.region), use(add.owner), use(add.image.name), into(version));
-  query.execute();
-  unsigned long highest = 0;
-  while (query.fetch()) {
-    const std::string number = version.starts_with(today + ".") ? version.substr(today.size() + 1) : "";
-    if (!number.empty() && number.size() < 10 && number.find_first_not_of("0123456789") == std::string::npos)
-      highest = std::max(highest, std::stoul(number));
-  }
-  return today + "." + std::to_string(highest + 1);
-}
-
-bool has(soci::session& sql, const std::string& region, const std::string& owner, const std::string& name,
-         const std::string& version) {
-  int count = 0;
-  const Moment now = now_moment();
-  sql << "SELECT COUNT(*) FROM images WHERE region = :r AND owner = :o AND name = :n AND version = :v"
-         " AND (purge_at = '' OR purge_at > :t)",
-      use(region), use(owner), use(name), use(version), use(now), into(count);
-  return count > 0;
-}
-
-void insert_image(soci::session& sql, const NewImage& add, const Image& image) {
-  // Facts come from guests and vendors' files, too: what is no UTF-8 is replaced, not refused.
-  const std::string facts = nlohmann::json(image.facts).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+void insert_image(soci::session& sql, const NewImage& add, const Image& image, const Moment& now) {
+  insert_image_row(sql, {.id = image.id,
+                         .region = add.region,
+                         .owner = add.owner,
+                         .name = image.name,
+                         .version = image.version,
+                         .created = image.created,
+                         .facts = facts_text(image.facts),
+                         .stored_bytes = image.stored_bytes});
   const std::string content = to_hex(image.content);
-  const auto stored = static_cast<long long>(image.stored_bytes);
-  sql << "INSERT INTO images (id, sequence, region, owner, name, version, visibility, state, created, description,"
-         " error, stored_bytes, protected, deprecated_at, obsolete_at, replacement, revoked_at, reason,"
-         " trashed_at, purge_at, facts)"
-         " SELECT :i, COALESCE(MAX(sequence), 0) + 1, :r, :o, :n, :v, 'private', 'available', :t, '', '', :s, 0, '',"
-         " '', '', '', '', '', '', :f FROM images",
-      use(image.id), use(add.region), use(add.owner), use(image.name), use(image.version), use(image.created),
-      use(stored), use(facts);
   sql << "INSERT INTO image_disks (image, position, content) VALUES (:i, 0, :c)", use(image.id), use(content);
-  record_change(sql, image.id, image.created, true);
+  record_change(sql, image.id, now, true);
   for (const std::string& parent : add.parents)
     sql << "INSERT INTO image_parents (image, parent) VALUES (:i, :p)", use(image.id), use(parent);
 }
@@ -224,6 +198,10 @@ void remove_image(soci::session& sql, const std::string& id, const Moment& at) {
 
 }  // namespace
 
+std::string facts_text(const Facts& facts) {
+  return nlohmann::json(facts).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
 std::vector<std::string> remove_expired_images(soci::session& sql, const Moment& now) {
   struct Expired {
     std::string id, name, version;
@@ -248,18 +226,22 @@ std::optional<Image> ImageRecords::add(const NewImage& add) {
     const bool is_here = has_disk(sql, add.image.content);
     if (!is_here && !add.files) return std::nullopt;
     Image image = add.image;
-    image.created = now_moment();
+    const Moment now = now_moment();
+    image.created = add.original ? add.original->image.created : now;
     if (!add.lease.empty()) redeem_lease(sql, add.lease);
-    remove_expired_images(sql, image.created);  // whose versions are free again
-    if (image.version.empty()) image.version = next_version(sql, add, image.created.substr(0, 10));
-    if (has(sql, add.region, add.owner, image.name, image.version)) throw version_exists(image.name, image.version);
+    remove_expired_images(sql, now);  // whose versions are free again
+    const std::string set_aside = end_making(sql, add.lease);
+    if (image.version.empty()) image.version = set_aside;
+    if (image.version.empty()) image.version = next_version(sql, add.region, add.owner, image.name, now.substr(0, 10));
+    if (kiln::has_version(sql, add.region, add.owner, image.name, image.version))
+      throw version_exists(image.name, image.version);
     if (is_here && add.replaces_packs)
-      replace_disk_packs(sql, image.content, add.pack, add.packs, image.created);
+      replace_disk_packs(sql, image.content, add.pack, add.packs, now);
     else if (is_here)
       image.stored_bytes = 0;
     else
-      insert_disk(sql, add.disk, add.pack, add.packs, image.created);
-    insert_image(sql, add, image);
+      insert_disk(sql, add.disk, add.pack, add.packs, now);
+    insert_image(sql, add, image, now);
     if (add.original) take_over(sql, *add.original, image.id);
     if (add.signing_key) put_signature(sql, image.id, sign_image(image, add.owner, *add.signing_key));
     if (!add.channel.empty())
@@ -270,7 +252,7 @@ std::optional<Image> ImageRecords::add(const NewImage& add) {
 
 bool ImageRecords::has_version(const std::string& region, const std::string& owner, const std::string& name,
                                const std::string& version) const {
-  return db_.read([&](soci::session& sql) { return has(sql, region, owner, name, version); });
+  return db_.read([&](soci::session& sql) { return kiln::has_version(sql, region, owner, name, version); });
 }
 
 std::vector<ImageEntry> ImageRecords::list(const ImageQuery& query) const {

@@ -95,6 +95,8 @@ class ImageRecords {
   Database& db_;
 };
 
+/// As they are recorded. They come from guests and vendors' files, too: what is no UTF-8 is replaced, not refused.
+std::string facts_text(const Facts&);
 /// Inside the caller's transaction: the images whose term in the trash is over go, each at the moment of its end.
 /// Returns their references.
 std::vector<std::string> remove_expired_images(soci::session&, const Moment& now);

@@ -19,10 +19,12 @@ FileLock hold(const std::filesystem::path& file) {
 }  // namespace
 
 Lease::Lease(LeaseRecords& records, const StorePaths& paths, std::string id, const std::string& region,
-             const std::string& owner, std::chrono::seconds term)
+             const std::string& owner, std::chrono::seconds term, std::optional<ImageRow> making)
     : records_(records), file_(paths.lease(id)), held_(hold(file_)), id_(std::move(id)), term_(term) {
+  const Moment now = now_moment();
+  if (making) making->id = id_, making->region = region, making->owner = owner, making->created = now;
   try {
-    records_.begin({id_, region, owner, this_host(), now_moment(), later(now_moment(), term_), 0});
+    records_.begin({id_, region, owner, this_host(), now, later(now, term_), 0}, making);
   } catch (...) {
     std::error_code ignored;
     std::filesystem::remove(file_, ignored);
@@ -35,7 +37,7 @@ Lease::~Lease() {
   thread_.request_stop();
   thread_ = {};
   try {
-    if (!redeemed_) records_.end(id_);
+    if (!redeemed_) records_.end(id_, why_);
   } catch (const std::exception&) {
     // without its file it is dead for every collection
   }

@@ -24,10 +24,11 @@ class Lease {
   /// collection, cannot finish.
   static constexpr std::chrono::seconds usual_term{600};
 
-  /// Takes it, and renews it by a thread of its own until it ends.  Throws refused()
-  /// when the owner may have no further image.
+  /// Takes it, and renews it by a thread of its own until it ends. `making`: the image that it is for, if
+  /// it is for one; its id, region, owner and moment are the lease's. Throws refused() when the owner may have no
+  /// further image.
   Lease(LeaseRecords&, const StorePaths&, std::string id, const std::string& region, const std::string& owner,
-        std::chrono::seconds term = usual_term);
+        std::chrono::seconds term = usual_term, std::optional<ImageRow> making = {});
   Lease(const Lease&) = delete;
   Lease& operator=(const Lease&) = delete;
   /// Ends it. The files of staging/ are the holder's to remove before.
@@ -38,6 +39,8 @@ class Lease {
   void reserve(std::uint64_t bytes);
   /// Throws when the collection took it for dead.
   void require();
+  /// What it was for was not made, and its record is to say why.
+  void failed(std::string why) { why_ = std::move(why); }
   /// The transaction that names everything ended it in the records.
   void redeemed() noexcept { redeemed_ = true; }
 
@@ -51,7 +54,7 @@ class Lease {
   LeaseRecords& records_;
   std::filesystem::path file_;
   FileLock held_;
-  std::string id_;
+  std::string id_, why_;
   std::chrono::seconds term_;
   bool redeemed_ = false;
   std::mutex mutex_;

@@ -17,7 +17,8 @@ const std::string quota_columns =
     "SELECT q.region, q.owner, q.max_images, q.max_bytes, q.used_bytes, q.changes, q.settled_at,"
     " (SELECT COALESCE(SUM(l.reserved), 0) FROM leases l WHERE l.region = q.region AND l.owner = q.owner),"
     " (SELECT COUNT(*) FROM leases l WHERE l.region = q.region AND l.owner = q.owner),"
-    " (SELECT COUNT(*) FROM images i WHERE i.region = q.region AND i.owner = q.owner) FROM quotas q ";
+    " (SELECT COUNT(*) FROM images i WHERE i.region = q.region AND i.owner = q.owner AND i.state = 'available') FROM "
+    "quotas q ";
 
 std::optional<std::uint64_t> limit_of(long long value) {
   if (value == no_limit) return std::nullopt;
@@ -82,7 +83,7 @@ Error lease_is_gone() {
                "run it again; nothing of it is visible");
 }
 
-void LeaseRecords::begin(const LeaseRecord& lease) {
+void LeaseRecords::begin(const LeaseRecord& lease, const std::optional<ImageRow>& making) {
   db_.write([&](soci::session& sql) {
     if (const auto quota = select_quota(sql, lease.region, lease.owner);
         quota && quota->max_images && quota->images >= *quota->max_images)
@@ -94,6 +95,7 @@ void LeaseRecords::begin(const LeaseRecord& lease) {
            " VALUES (:i, :r, :o, :h, :c, :e, :b)",
         use(lease.id), use(lease.region), use(lease.owner), use(lease.host), use(lease.created), use(lease.expires),
         use(reserved);
+    if (making) begin_making(sql, *making);
   });
 }
 
@@ -117,8 +119,14 @@ bool LeaseRecords::reserve(const std::string& id, std::uint64_t bytes) {
   });
 }
 
-void LeaseRecords::end(const std::string& id) {
-  db_.write([&](soci::session& sql) { sql << "DELETE FROM leases WHERE id = :i", use(id); });
+void LeaseRecords::end(const std::string& id, const std::string& why) {
+  db_.write([&](soci::session& sql) {
+    sql << "DELETE FROM leases WHERE id = :i", use(id);
+    if (why.empty())
+      (void)end_making(sql, id);
+    else
+      fail_making(sql, id, why, now_moment());
+  });
 }
 
 std::vector<LeaseRecord> LeaseRecords::list() const {
@@ -170,6 +178,13 @@ bool LeaseRecords::settle(const Quota& counted, std::uint64_t used_bytes) {
         use(counted.region), use(counted.owner);
     return true;
   });
+}
+
+void end_dead_lease(soci::session& sql, const std::string& id, const Moment& now) {
+  std::string host;
+  sql << "SELECT host FROM leases WHERE id = :i", use(id), into(host);
+  fail_making(sql, id, "whoever made it on host " + host + " was killed, or stopped for too long", now);
+  sql << "DELETE FROM leases WHERE id = :i", use(id);
 }
 
 void redeem_lease(soci::session& sql, const std::string& id) {

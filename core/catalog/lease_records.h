@@ -9,6 +9,7 @@
 #include <kiln/error.h>
 
 #include "catalog/database.h"
+#include "catalog/image_rows.h"
 #include "catalog/lifecycle.h"
 
 namespace kiln {
@@ -37,14 +38,15 @@ class LeaseRecords {
  public:
   explicit LeaseRecords(Database& db) : db_(db) {}
 
-  /// Throws refused() when the owner may have no further image.
-  void begin(const LeaseRecord&);
+  /// Throws refused() when the owner may have no further image. `making`: the image that it is for, if it is for one.
+  void begin(const LeaseRecord&, const std::optional<ImageRow>& making = {});
   /// False when the lease is gone.
   bool renew(const std::string& id, const Moment& expires);
   /// Counts `bytes` in all against the owner's quota. Throws refused() when that is too much; the bytes that were
   /// reserved before stay. False when the lease is gone.
   bool reserve(const std::string& id, std::uint64_t bytes);
-  void end(const std::string& id);
+  /// What it was for is forgotten; or, when `why` says what kept it from being made, stays as one that failed.
+  void end(const std::string& id, const std::string& why = {});
   std::vector<LeaseRecord> list() const;
 
   std::optional<Quota> quota(const std::string& region, const std::string& owner) const;
@@ -64,6 +66,9 @@ class LeaseRecords {
 void redeem_lease(soci::session&, const std::string& id);
 /// Inside a transaction that changed what an owner has.
 void unsettle_quota(soci::session&, const std::string& region, const std::string& owner);
+
+/// Inside a transaction: ends the lease of one who died.
+void end_dead_lease(soci::session&, const std::string& id, const Moment& now);
 
 Error lease_is_gone();
 

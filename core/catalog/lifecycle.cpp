@@ -12,14 +12,6 @@ namespace {
 
 constexpr std::time_t last_moment = 253402300799;  // 9999-12-31T23:59:59Z: later years have more digits
 
-Moment to_moment(std::time_t seconds) {
-  std::tm utc{};
-  ::gmtime_r(&seconds, &utc);
-  std::array<char, 32> text{};
-  std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &utc);
-  return text.data();
-}
-
 bool reached(const Moment& moment, const Moment& now) {
   return !moment.empty() && moment <= now;
 }
@@ -36,17 +28,24 @@ std::time_t seconds_of(const std::string& text) {
 
 }  // namespace
 
+Moment moment_at(std::int64_t seconds) {
+  const std::time_t time = seconds;
+  std::tm utc{};
+  ::gmtime_r(&time, &utc);
+  std::array<char, 32> text{};
+  std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &utc);
+  return text.data();
+}
+
 Moment now_moment() {
   // A list of ten thousand images asks for each of them.
   thread_local std::pair<std::time_t, Moment> last{0, {}};
-  if (const std::time_t now = std::time(nullptr); now != last.first) last = {now, to_moment(now)};
+  if (const std::time_t now = std::time(nullptr); now != last.first) last = {now, moment_at(now)};
   return last.second;
 }
 
 Moment later(const Moment& moment, std::chrono::seconds by) {
-  std::tm parts{};
-  if (::strptime(moment.c_str(), "%Y-%m-%dT%H:%M:%SZ", &parts) == nullptr) return moment;
-  return to_moment(std::min<std::time_t>(::timegm(&parts) + by.count(), last_moment));
+  return moment_at(std::min<std::int64_t>(unix_time(moment) + by.count(), last_moment));
 }
 
 Moment parse_moment(std::string_view text) {
@@ -54,7 +53,7 @@ Moment parse_moment(std::string_view text) {
   if (given == "now") return now_moment();
   if (given.starts_with('+')) {
     const std::time_t later = seconds_of(given.substr(1)), now = std::time(nullptr);
-    if (later >= 0 && later <= last_moment - now) return to_moment(now + later);
+    if (later >= 0 && later <= last_moment - now) return moment_at(now + later);
   }
   std::tm parts{};
   for (const char* form : {"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d"}) {
@@ -64,7 +63,7 @@ Moment parse_moment(std::string_view text) {
     if (end == nullptr || *end != '\0' || given.find('-') != 4) continue;
     // What mktime has to correct, such as February 30th, is no date.
     std::tm asked = parts;
-    const Moment moment = to_moment(::timegm(&parts));
+    const Moment moment = moment_at(::timegm(&parts));
     if (asked.tm_mday == parts.tm_mday && asked.tm_mon == parts.tm_mon) return moment;
   }
   throw invalid("\"" + given + "\" is no date", "write 2026-12-31, 2026-12-31T18:00:00Z, now, or +30d");
@@ -76,10 +75,6 @@ std::int64_t unix_time(const Moment& moment) {
   if (end == nullptr || *end != '\0')
     throw Error("the catalog's records hold \"" + moment + "\" for a moment", "restore them from a backup");
   return ::timegm(&parts);
-}
-
-Moment moment_at(std::int64_t seconds) {
-  return to_moment(seconds);
 }
 
 std::string_view to_text(ImageState state) {
@@ -103,7 +98,7 @@ std::string_view to_text(ImageState state) {
 }
 
 bool Lifecycle::is_over(const Moment& now) const {
-  return !trashed_at.empty() && reached(purge_at, now);
+  return reached(purge_at, now);
 }
 
 ImageState Lifecycle::at(const Moment& now) const {

@@ -43,7 +43,7 @@ struct Lifecycle {
   std::string error = {};  ///< why it failed
 
   ImageState at(const Moment& now) const;
-  /// Its term in the trash is over: for everybody it is gone, though nobody may have swept yet.
+  /// Its term in the trash, or as one that failed, is over: for everybody it is gone, though nobody may have swept yet.
   bool is_over(const Moment& now) const;
 };
 

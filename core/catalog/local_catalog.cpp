@@ -52,7 +52,7 @@ std::unique_ptr<ImageSink> LocalCatalog::publish(const ImageDraft& draft) {
 std::optional<Image> LocalCatalog::find(std::string_view reference) const {
   auto found = view().find(reference);
   // For a stage an image in the trash is gone: what made it has to make it again.
-  if (!found || found->state() == ImageState::trashed || found->state() == ImageState::failed) return std::nullopt;
+  if (!found || !found->is_there()) return std::nullopt;
   return std::move(found->image);
 }
 

@@ -89,7 +89,7 @@ class LocalCatalog final : public Catalog {
 
   /// Throws invalid() for a bad name, version or channel, and for a version that exists.
   std::unique_ptr<ImageSink> publish(const ImageDraft&) override;
-  /// As CatalogView::find(); what failed or is in the trash is not found.
+  /// As CatalogView::find(); what failed, is being made or is in the trash is not found.
   std::optional<Image> find(std::string_view reference) const override;
   /// To build from it. A damaged chunk is an Error that names chunk, pack and offset.
   std::shared_ptr<const BlockReader> open(const Image&) const override;

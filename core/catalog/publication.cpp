@@ -46,6 +46,16 @@ void rename_file(const fs::path& from, const fs::path& to) {
   if (error) throw system_error("cannot name " + to.string(), error.value());
 }
 
+ImageRow row_of(const ImageDraft& draft) {
+  return {.id = {},
+          .region = {},
+          .owner = {},
+          .name = draft.name,
+          .version = draft.version,
+          .created = {},
+          .facts = facts_text(draft.facts)};
+}
+
 }  // namespace
 
 Publication::Publication(std::shared_ptr<Store> store, ImageDraft draft, std::string owner,
@@ -55,7 +65,8 @@ Publication::Publication(std::shared_ptr<Store> store, ImageDraft draft, std::st
       owner_(std::move(owner)),
       signing_key_(std::move(signing_key)),
       id_(random_id()),
-      lease_(std::make_unique<Lease>(store_->leases, store_->paths, id_, home_region, owner_, store_->lease_term)),
+      lease_(std::make_unique<Lease>(store_->leases, store_->paths, id_, home_region, owner_, store_->lease_term,
+                                     row_of(draft_))),
       charge_(*store_, home_region, owner_),
       staged_pack_(store_->paths.staging() / (id_ + ".pack")),
       staged_manifest_(store_->paths.staging() / (id_ + ".manifest")),
@@ -80,6 +91,10 @@ Publication::~Publication() {
   } catch (const std::exception&) {
     // the next one who opens the store collects
   }
+}
+
+void Publication::failed(const std::string& why) noexcept {
+  if (!recorded_ && lease_) lease_->failed(why);
 }
 
 bool Publication::is_placed(const Digest& digest) const {
@@ -222,7 +237,7 @@ void Publication::finish() {
   lease_->require();  // a collection that took it for dead has removed what was staged
   manifest_->finish();
   charge_.settle(*lease_);
-  image_.id = original_ ? original_->image.id : random_id();
+  image_.id = original_ ? original_->image.id : id_;
   image_.name = draft_.name;
   image_.version = draft_.version;
   image_.content = manifest_->content();

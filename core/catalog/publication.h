@@ -37,6 +37,7 @@ class Publication final : public ImageSink {
   void append(Encoded&) override;
   void store(Encoded&) override;
   void finish() override;
+  void failed(const std::string& why) noexcept override;
 
   /// Before finish(): the image is a copy of this one, and keeps its id, parents, labels and dates.
   void take_over(ImageEntry original) { original_ = std::move(original); }
@@ -62,7 +63,7 @@ class Publication final : public ImageSink {
   std::optional<ImageEntry> original_;
   std::shared_ptr<const SigningKey> signing_key_;
   Image image_;
-  std::string id_;  // of the lease, and of the pack
+  std::string id_;  // of the lease, of the pack, and of the image unless it is a copy
   std::unique_ptr<Lease> lease_;
   Charge charge_;
   std::filesystem::path staged_pack_, staged_manifest_;

@@ -8,14 +8,6 @@
 #include "catalog/store.h"
 
 namespace kiln {
-namespace {
-
-/// A child that is itself on its way out needs no parent.
-bool lives(const ImageEntry& entry) {
-  return entry.state() != ImageState::trashed && entry.state() != ImageState::failed;
-}
-
-}  // namespace
 
 std::string Retention::reason_to_stay(const ImageEntry& entry, const std::vector<ImageEntry>& all) const {
   if (entry.is_protected) return "it is protected";
@@ -25,7 +17,7 @@ std::string Retention::reason_to_stay(const ImageEntry& entry, const std::vector
   for (const Share& share : view_.store().shares.of_image(entry.image.id))
     if (share.state != Share::State::rejected) return "it is shared with " + share.member;
   for (const ImageEntry& child : all)
-    if (lives(child) && std::ranges::find(child.parents, entry.image.id) != child.parents.end())
+    if (child.is_there() && std::ranges::find(child.parents, entry.image.id) != child.parents.end())
       return child.reference() + " was built from it";
   return "";
 }
@@ -34,7 +26,7 @@ std::vector<Verdict> Retention::judge(std::string_view name, std::size_t keep) c
   const std::vector<ImageEntry> all = view_.images();
   std::vector<Verdict> out;
   for (const ImageEntry& entry : all)
-    if (entry.image.name == name && entry.owner == view_.account().name && lives(entry)) {
+    if (entry.image.name == name && entry.owner == view_.account().name && entry.is_there()) {
       Verdict verdict{entry, false, ""};
       if (out.size() < keep) {
         verdict.why = "one of the newest " + std::to_string(keep);
@@ -55,7 +47,7 @@ std::vector<ImageEntry> Retention::carry_out(const std::vector<Verdict>& verdict
   for (const Verdict& verdict : verdicts) {
     if (!verdict.goes) continue;
     const auto now = view_.find_id(verdict.entry.image.id);
-    if (!now || !lives(*now) || !reason_to_stay(*now, view_.images()).empty()) continue;
+    if (!now || !now->is_there() || !reason_to_stay(*now, view_.images()).empty()) continue;
     gone.push_back(Life(view_).trash(now->image.id, users_(*now), purge_at));
   }
   return gone;

@@ -3,6 +3,7 @@
 #include <soci/soci.h>
 
 #include "catalog/image_records.h"
+#include "catalog/lease_records.h"
 #include "catalog/lifecycle.h"
 
 namespace kiln {
@@ -57,7 +58,7 @@ StoreRecords::Unused forget(soci::session& sql, const std::vector<std::string>& 
   StoreRecords::Unused out;
   const Moment now = now_moment();
   const std::string unused = std::string(disk_is_unused) + (dry_run ? "" : disk_is_settled);
-  for (const std::string& id : dead_leases) sql << "DELETE FROM leases WHERE id = :i", use(id);
+  for (const std::string& id : dead_leases) end_dead_lease(sql, id, now);
   out.images = remove_expired_images(sql, now);
   out.disks = select_disks(sql, unused);
   sql << "DELETE FROM disks " + unused;

@@ -67,15 +67,10 @@ Error not_there(const std::vector<ImageEntry>& all, const Reference& wanted) {
   return invalid(what, "see which images there are: kiln image list");
 }
 
-bool is_there(const ImageEntry& entry) {
-  const ImageState state = entry.state();
-  return state != ImageState::trashed && state != ImageState::failed && state != ImageState::creating;
-}
-
 /// What a bare name can mean: what is in the trash, failed or unfinished hides nothing that is there.
 std::vector<const ImageEntry*> present_of(const std::vector<const ImageEntry*>& named) {
   std::vector<const ImageEntry*> out;
-  std::ranges::copy_if(named, std::back_inserter(out), [](const ImageEntry* entry) { return is_there(*entry); });
+  std::ranges::copy_if(named, std::back_inserter(out), [](const ImageEntry* entry) { return entry->is_there(); });
   return out.empty() ? named : out;
 }
 

@@ -30,7 +30,7 @@ Json image_json(const ImageEntry& entry) {
           {"channels", entry.channels},
           {"tags", entry.tags},
           {"properties", entry.properties},
-          {"content", "sha256:" + to_hex(image.content)},
+          {"content", image.content.is_zero_chunk() ? Json(nullptr) : Json("sha256:" + to_hex(image.content))},
           {"virtual_size", image.virtual_size},
           {"stored_bytes", image.stored_bytes},
           {"created", image.created},

@@ -83,7 +83,7 @@ Rows rows_of(const ImageEntry& entry, const Family& family, const Signatures& si
                {"id", image.id},
                {"channels", listed(entry.channels)},
                {"tags", listed(entry.tags)},
-               {"content", "sha256:" + to_hex(image.content)},
+               {"content", image.content.is_zero_chunk() ? "" : "sha256:" + to_hex(image.content)},
                {"virtual size", format_bytes(image.virtual_size)},
                {"stored", format_bytes(image.stored_bytes)},
                {"created", fmt::format("{} ({} ago)", image.created, age_of(image.created))}};

@@ -334,7 +334,13 @@ void Pass::report(bool last) {
 }  // namespace
 
 PassResult pump(const BlockReader& reader, std::span<BlockSink* const> sinks, const PassOptions& options) {
-  return Pass(reader, sinks, options).run();
+  try {
+    return Pass(reader, sinks, options).run();
+  } catch (const std::exception& error) {
+    if (!is_cancelled(error))
+      for (BlockSink* sink : sinks) sink->failed(error.what());
+    throw;
+  }
 }
 
 }  // namespace kiln

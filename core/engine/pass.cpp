@@ -40,6 +40,7 @@ class NamedSink final : public BlockSink {
     run_.as(step_, [&] { sink_.store(encoded); });
   }
   void finish() override {}  // the runner finishes the stages' sinks, one stage after the other
+  void failed(const std::string& why) noexcept override { sink_.failed(why); }
 
  private:
   RunState& run_;

@@ -342,8 +342,19 @@ class Runner {
       const Manifest known = Manifest::open(run_.layers.manifest(below));
       result = run_pass(run_, {.reader = *reader, .reads = group.front()->step(), .known = &known, .stages = &group});
     }
-    for (const auto& stage : group) finish_sink(*stage, result, *group.front());
+    try {
+      for (const auto& stage : group) finish_sink(*stage, result, *group.front());
+    } catch (const std::exception& error) {
+      if (!is_cancelled(error)) tell_unfinished(group, error.what());
+      throw;
+    }
     group.clear();
+  }
+
+  static void tell_unfinished(const Stages& group, const std::string& why) {
+    for (const auto& stage : group)
+      for (const StageContext::Consumer& consumer : stage->consumers)
+        if (consumer.sink) consumer.sink->failed(why);
   }
 
   void finish_sink(StageContext& stage, const PassResult& result, const StageContext& first) {

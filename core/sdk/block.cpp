@@ -5,6 +5,7 @@ namespace kiln {
 BlockReader::~BlockReader() = default;
 Encoded::~Encoded() = default;
 BlockSink::~BlockSink() = default;
+void BlockSink::failed(const std::string&) noexcept {}
 
 std::unique_ptr<Encoded> BlockSink::encode(std::shared_ptr<const Batch> batch) const {
   auto encoded = std::make_unique<Encoded>();

@@ -17,6 +17,11 @@ Error invalid(const std::string& what, std::string hint, std::vector<std::string
   return Error(what, std::move(hint), std::move(evidence), Failure::invalid);
 }
 
+bool is_cancelled(const std::exception& error) noexcept {
+  const auto* known = dynamic_cast<const Error*>(&error);
+  return known != nullptr && known->failure() == Failure::cancelled;
+}
+
 Error cancelled() {
   return Error("cancelled", {}, {}, Failure::cancelled);
 }

@@ -33,6 +33,7 @@ class PublishSink final : public BlockSink {
     image_->set_facts(facts_of(ctx_));
     image_->finish();
   }
+  void failed(const std::string& why) noexcept override { image_->failed(why); }
 
   const ImageSink& made() const { return *image_; }
 

@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <unordered_map>
 #include <unordered_set>
+#include <utility>
+#include <vector>
 
 #include "catalog/names.h"
 #include "catalog/store.h"
@@ -49,7 +52,27 @@ ImageEntry copy_of(const ImageEntry& original, const Region& to) {
   copy.owner = account.name;
   copy.signatures.clear();  // they are for the image of its owner
   copy.image.id = random_id();
+  copy.parents.push_back(original.image.id);  // whose revocation reaches it, too
+  copy.image.facts["source.copy"] = original.owner + "/" + original.reference();
   return copy;
+}
+
+/// The graph stays behind: what will befall an ancestor here must befall the copy there.
+void inherit_revocation_to_come(const Region& from, ImageEntry& copy) {
+  std::unordered_map<std::string, ImageEntry> by_id;
+  for (ImageEntry& entry : from.images()) by_id.emplace(entry.image.id, std::move(entry));
+  std::vector<std::string> open = copy.parents;
+  std::unordered_set<std::string> seen;
+  while (!open.empty()) {
+    const auto ancestor = by_id.find(open.back());
+    open.pop_back();
+    if (ancestor == by_id.end() || !seen.insert(ancestor->first).second) continue;
+    open.insert(open.end(), ancestor->second.parents.begin(), ancestor->second.parents.end());
+    const Lifecycle& life = ancestor->second.life;
+    if (life.revoked_at.empty() || (!copy.life.revoked_at.empty() && copy.life.revoked_at <= life.revoked_at)) continue;
+    copy.life.revoked_at = life.revoked_at;
+    copy.life.reason = life.reason;
+  }
 }
 
 /// The image that is there under the copy's id, or its name and version.
@@ -60,7 +83,8 @@ std::optional<ImageEntry> there(const Region& to, const ImageEntry& copy) {
     if (entry.image.id != copy.image.id && !named) continue;
     const ImageState state = entry.state();
     const std::string what = "image " + entry.reference() + " of region \"" + to.name() + "\"";
-    if (state == ImageState::trashed || state == ImageState::failed || state == ImageState::creating)
+    if (state == ImageState::creating || state == ImageState::failed) continue;  // whoever is faster takes its place
+    if (state == ImageState::trashed)
       throw refused(what + " is " + std::string(to_text(state)), "restore it there, or remove it there for good");
     if (entry.image.content != copy.image.content)
       throw invalid(what + " is another one: its content differs",
@@ -91,13 +115,15 @@ CopyReport copy_image(const Region& from, const ImageEntry& original, Region& to
   if (from.name() == to.name() && (to.account().is_operator || to.account().name == original.owner))
     throw invalid("image " + original.reference() + " is in region \"" + to.name() + "\" already",
                   "name another region: kiln region list");
-  const ImageEntry copy = copy_of(original, to);
+  ImageEntry copy = copy_of(original, to);
   if (options.admit && copy.owner != original.owner) options.admit(original);
+  inherit_revocation_to_come(from, copy);
   CopyReport report{.region = to.name(), .image = copy};
   const Manifest manifest = from.manifest(original.image);
   report.all_chunks = distinct_chunks(manifest);
   if (auto found = there(to, copy)) {
     report.was_there = true;
+    report.state_changed = to.follow(*found, copy.life);
     report.image = std::move(*found);
     if (options.channel.empty() || contains(report.image.channels, options.channel)) return report;
     to.point(report.image, options.channel);

@@ -25,6 +25,7 @@ struct CopyReport {
   ImageEntry image;    ///< as it is there
   bool was_there = false;
   bool channel_moved = false;
+  bool state_changed = false;                      ///< it was there, and has the original's dates now
   std::uint64_t moved_chunks = 0, all_chunks = 0;  ///< all: distinct ones of the disk
   std::uint64_t moved_bytes = 0;                   ///< as they are stored
 };
@@ -32,7 +33,8 @@ struct CopyReport {
 /// Copies the image that resolve(…, Action::copy) of `from` has given. Labels, dates and parents come along; shares,
 /// visibility, protection and channels do not. The copy keeps its owner and its id when the account may act for that
 /// owner; otherwise it becomes the account's, with an id of its own. An image that is there already is not copied
-/// again.
+/// again, but given the dates that the original has got since (a region in a bucket cannot do that). What an ancestor
+/// is to be revoked at, the copy is, too.
 ///
 /// Throws invalid() when another image has its name and version there, refused() when the image was revoked, or taken
 /// from the account, while it was copied. Whatever ends a copy before its end leaves no image there.

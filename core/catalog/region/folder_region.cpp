@@ -1,5 +1,6 @@
 #include "catalog/region/folder_region.h"
 
+#include <tuple>
 #include <utility>
 
 #include "catalog/publication.h"
@@ -23,6 +24,7 @@ class FolderSink final : public RegionSink {
   void append(Encoded& encoded) override { publication_.append(encoded); }
   void store(Encoded& encoded) override { publication_.store(encoded); }
   void finish() override { publication_.finish(); }
+  void failed(const std::string& why) noexcept override { publication_.failed(why); }
 
   std::uint64_t moved_chunks() const override { return publication_.new_chunks(); }
   std::uint64_t moved_bytes() const override { return publication_.image().stored_bytes; }
@@ -71,6 +73,22 @@ std::unique_ptr<RegionSink> FolderRegion::receive(const ImageEntry& copy, const 
   const auto store = catalog_->view().shared_store();
   store->sweep_leftovers();
   return std::make_unique<FolderSink>(store, copy, channel);
+}
+
+bool FolderRegion::follow(ImageEntry& here, const Lifecycle& original) {
+  Lifecycle& life = here.life;
+  const auto dates = [](const Lifecycle& l) {
+    return std::tie(l.deprecated_at, l.obsolete_at, l.replacement, l.revoked_at, l.reason);
+  };
+  // What was revoked here stays so: nobody may lift that by copying once more.
+  if (dates(life) == dates(original) || (!life.revoked_at.empty() && original.revoked_at.empty())) return false;
+  catalog_->view().store().images.change(here.image.id, {.deprecated_at = original.deprecated_at,
+                                                         .obsolete_at = original.obsolete_at,
+                                                         .replacement = original.replacement,
+                                                         .revoked_at = original.revoked_at,
+                                                         .reason = original.reason});
+  here = resolve(here.image.id, Action::see);
+  return true;
 }
 
 void FolderRegion::point(const ImageEntry& at, const std::string& channel) {

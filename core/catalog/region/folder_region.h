@@ -27,6 +27,7 @@ class FolderRegion final : public Region {
   std::shared_ptr<const BlockReader> read(const Image& image) const override { return catalog_->read(image); }
   void read_chunk(const Digest&, std::span<std::byte> into) const override;
   std::unique_ptr<RegionSink> receive(const ImageEntry&, const Manifest&, const std::string& channel) override;
+  bool follow(ImageEntry&, const Lifecycle& original) override;
   void point(const ImageEntry&, const std::string& channel) override;
 
  private:

@@ -53,6 +53,12 @@ class Region {
   /// For a copy of an image of this id, owner, name and version, with its labels and dates. `channel`: is pointed at
   /// it in the same step; may be empty.
   virtual std::unique_ptr<RegionSink> receive(const ImageEntry&, const Manifest&, const std::string& channel) = 0;
+  /// Gives an image that is there the dates of its original, as they are now. False when nothing was to change, or
+  /// nothing can.
+  virtual bool follow(ImageEntry&, const Lifecycle& original) {
+    (void)original;
+    return false;
+  }
   /// Points a channel of the image's name at an image that is there.
   virtual void point(const ImageEntry&, const std::string& channel) = 0;
 };

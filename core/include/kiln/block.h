@@ -78,6 +78,9 @@ class KILN_API BlockSink {
   /// [the caller's thread, once, after all batches] Headers and tables. After it the content is there. Whether a file
   /// must survive a power cut is not the format's to say: who seals or renames it does the fsync.
   virtual void finish() = 0;
+  /// [the caller's thread, at most once, when finish() will not be called or has thrown] What kept the content from
+  /// getting whole, for whoever keeps a record of that. Not called when the user stopped it. Default: nothing.
+  virtual void failed(const std::string& why) noexcept;
 };
 
 }  // namespace kiln

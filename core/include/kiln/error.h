@@ -45,6 +45,8 @@ class KILN_API Error : public std::runtime_error {
 KILN_API Error refused(const std::string& what, std::string hint = {}, std::vector<std::string> evidence = {});
 KILN_API Error invalid(const std::string& what, std::string hint = {}, std::vector<std::string> evidence = {});
 KILN_API Error cancelled();
+/// Whether the user wanted it so.
+KILN_API bool is_cancelled(const std::exception&) noexcept;
 
 /// `"<what>: No such file or directory"` from an errno value.
 KILN_API Error system_error(const std::string& what, int errno_value, std::string hint = {});
