@@ -34,6 +34,8 @@ class Collection {
     }
     const StoreRecords::Unused unused = store_.records.forget_unused(dead, options_.grace, options_.dry_run);
     report(unused);
+    for (const std::string& id : dead) gone_.insert(store_.paths.pack(id).filename());
+    if (!options_.ended.empty()) gone_.insert(store_.paths.pack(options_.ended).filename());
     for (const PackRecord& pack : unused.packs) gone_.insert(store_.paths.pack(pack.id).filename());
     for (const DiskRecord& disk : unused.disks) gone_.insert(store_.paths.manifest(disk.content).filename());
     remove_files({dead.begin(), dead.end()});
@@ -98,15 +100,45 @@ class Collection {
     for (const DiskRecord& disk : store_.records.disks()) disks.insert(store_.paths.manifest(disk.content).filename());
     for (const LeaseRecord& lease : store_.leases.list())
       if (!dead.contains(lease.id)) leases.insert(lease.id);
-    remove_others(store_.paths.packs(), packs);
-    remove_others(store_.paths.disks(), disks);
+    put_aside_others(store_.paths.packs(), ".pack", packs);
+    put_aside_others(store_.paths.disks(), ".manifest", disks);
+    empty_quarantine(packs, disks);
     remove_staged(leases);
     if (!options_.dry_run) forget_damage(packs);
   }
 
-  void remove_others(const fs::path& folder, const std::set<std::string>& wanted) {
-    for (const fs::directory_entry& entry : fs::directory_iterator(folder))
-      if (!wanted.contains(entry.path().filename().string())) remove(entry, "no record names it");
+  void put_aside_others(const fs::path& folder, const char* extension, const std::set<std::string>& wanted) {
+    for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+      const std::string name = entry.path().filename();
+      if (wanted.contains(name)) continue;
+      if (gone_.contains(name))
+        remove(entry, "its record is gone");
+      else if (entry.path().extension() == extension && entry.is_regular_file())
+        put_aside(entry);
+    }
+  }
+
+  void put_aside(const fs::directory_entry& entry) {
+    const fs::path target = store_.paths.quarantine() / entry.path().filename();
+    out_.items.push_back({Kind::file, entry.path().lexically_relative(store_.paths.root), entry.file_size(),
+                          "no record names it: in quarantine for two weeks, should older records be restored", true});
+    if (options_.dry_run) return;
+    fs::create_directory(store_.paths.quarantine());
+    fs::last_write_time(entry.path(), fs::file_time_type::clock::now());  // its term begins
+    fs::rename(entry.path(), target);
+  }
+
+  void empty_quarantine(const std::set<std::string>& packs, const std::set<std::string>& disks) {
+    std::error_code none;
+    for (const fs::directory_entry& entry : fs::directory_iterator(store_.paths.quarantine(), none)) {
+      const std::string name = entry.path().filename();
+      if (packs.contains(name) || disks.contains(name)) {
+        store_.bring_back((packs.contains(name) ? store_.paths.packs() : store_.paths.disks()) / name);
+        continue;
+      }
+      if (fs::file_time_type::clock::now() - entry.last_write_time() > quarantine_term)
+        remove(entry, "no record has named it for two weeks");
+    }
   }
 
   void remove_staged(const std::set<std::string>& leases) {

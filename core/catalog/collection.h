@@ -6,7 +6,9 @@
 //     a pack that no disk has              ─▶ condemned: no new publish counts on it. It goes once every lease that was
 //                                             there when it was condemned has ended
 //     a lease whose process is dead, or that ended longer than the grace ago ─▶ it goes, with what it has in staging/
-//     a file without record or lease       ─▶ it goes
+//     a pack or manifest without record    ─▶ quarantine: records that were restored may name it again. It goes after
+//                                             quarantine_term
+//     a staged file without lease          ─▶ it goes
 //
 // One transaction decides; a publish whose lease it ended cannot commit after it. Files go afterwards, at a moment in
 // which nobody is between naming a file and recording it.
@@ -20,10 +22,15 @@ namespace kiln {
 
 class Store;
 
+/// How long a file that no record names is kept.
+inline constexpr std::chrono::hours quarantine_term{24 * 14};
+
 struct CollectOptions {
   /// How long an ended lease of another host is still honoured, and how far clocks of hosts may differ.
   std::chrono::seconds grace{600};
   bool dry_run = false;  ///< nothing changes
+  /// A publish that has ended just now: what it named goes at once.
+  std::string ended = {};
 };
 
 /// Something that goes, or that would go but has to wait.

@@ -62,8 +62,16 @@ bool is_server(std::string_view where) {
   return where.starts_with("postgresql://") || where.starts_with("postgres://");
 }
 
+/// SQLite's own locks round every call cost a tenth of a long list. A connection here is used under its Database's.
+void use_own_locks() {
+  static const int configured = sqlite_api::sqlite3_config(SQLITE_CONFIG_MULTITHREAD);
+  (void)configured;  // refused when somebody has used SQLite before: then it locks, which harms nobody
+}
+
 struct Database::State {
-  explicit State(const std::string& address) : where(address), server(is_server(address)) {}
+  explicit State(const std::string& address) : where(address), server(is_server(address)) {
+    if (!server) use_own_locks();
+  }
 
   void open() {
     if (server) {
@@ -89,6 +97,7 @@ struct Database::State {
       if (!is_open) open();
       work(sql);
     } catch (const soci::sqlite3_soci_error& error) {
+      if (error.result() == io_error) close_for_good();
       throw translate_sqlite(error.result(), {name + ": " + error.get_error_message()});
     } catch (const soci::soci_error& error) {
       close_if_lost(error);
@@ -115,6 +124,18 @@ struct Database::State {
         throw;
       }
     });
+  }
+
+  /// An fsync that failed is not tried again on its descriptor: it might succeed, and the data be lost all the same.
+  void close_for_good() noexcept {
+    auto* backend = static_cast<soci::sqlite3_session_backend*>(sql.get_backend());
+    // Closing would move the log into the database, with an fsync of the same descriptor.
+    if (backend != nullptr) sqlite_api::sqlite3_db_config(backend->conn_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+    is_open = false;
+    try {
+      sql.close();
+    } catch (const std::exception&) {  // it is of no use any longer
+    }
   }
 
   /// A server that was restarted is connected to again by the next call.

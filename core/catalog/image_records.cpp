@@ -22,32 +22,38 @@ namespace {
 using soci::into;
 using soci::use;
 
-const std::string columns =
-    "SELECT i.id, i.region, i.owner, i.name, i.version, i.visibility, i.state, i.created, i.description, i.error,"
-    " i.stored_bytes, i.protected, i.deprecated_at, i.obsolete_at, i.replacement, i.revoked_at, i.reason, i.trashed_at,"
-    " i.purge_at, i.facts, COALESCE(d.content, ''), COALESCE(d.virtual_size, 0)"
-    " FROM images i LEFT JOIN image_disks x ON x.image = i.id AND x.position = 0"
-    " LEFT JOIN disks d ON d.content = x.content ";
+/// Rows of images, as Row reads them.
+std::string columns_of(Detail detail) {
+  const bool all = detail == Detail::all;
+  return std::string(
+             "SELECT i.id, i.region, i.owner, i.name, i.version, i.visibility, i.state, i.created, i.stored_bytes,"
+             " i.protected, i.deprecated_at, i.obsolete_at, i.revoked_at, i.trashed_at, i.purge_at,"
+             " COALESCE(d.virtual_size, 0)") +
+         (all ? ", i.description, i.error, i.replacement, i.reason, i.facts, COALESCE(d.content, '')" : "") +
+         " FROM images i LEFT JOIN image_disks x ON x.image = i.id AND x.position = 0"
+         " LEFT JOIN disks d ON d.content = x.content ";
+}
 
-/// One row of `columns`.
+/// One row of columns_of().
 struct Row {
   ImageEntry entry;
   std::string visibility, state, facts, content;
   int is_protected = 0;
   long long stored = 0, size = 0;
 
-  void bind(soci::statement& query) {
+  void bind(soci::statement& query, Detail detail) {
     Image& i = entry.image;
     Lifecycle& l = entry.life;
-    for (std::string* text : {&i.id, &entry.region, &entry.owner, &i.name, &i.version, &visibility, &state, &i.created,
-                              &entry.description, &l.error})
+    for (std::string* text : {&i.id, &entry.region, &entry.owner, &i.name, &i.version, &visibility, &state, &i.created})
       query.exchange(into(*text));
     query.exchange(into(stored));
     query.exchange(into(is_protected));
-    for (std::string* text : {&l.deprecated_at, &l.obsolete_at, &l.replacement, &l.revoked_at, &l.reason, &l.trashed_at,
-                              &l.purge_at, &facts, &content})
+    for (std::string* text : {&l.deprecated_at, &l.obsolete_at, &l.revoked_at, &l.trashed_at, &l.purge_at})
       query.exchange(into(*text));
     query.exchange(into(size));
+    if (detail != Detail::all) return;
+    for (std::string* text : {&entry.description, &l.error, &l.replacement, &l.reason, &facts, &content})
+      query.exchange(into(*text));
   }
 
   ImageEntry read() const {
@@ -55,7 +61,7 @@ struct Row {
     out.image.stored_bytes = static_cast<std::uint64_t>(stored);
     out.image.virtual_size = static_cast<std::uint64_t>(size);
     out.image.content = parse_digest(content).value_or(Digest{});
-    out.image.facts = nlohmann::json::parse(facts).get<Facts>();
+    if (!facts.empty()) out.image.facts = nlohmann::json::parse(facts).get<Facts>();
     out.is_public = visibility == "public";
     out.is_protected = is_protected != 0;
     using Making = Lifecycle::Making;
@@ -101,10 +107,10 @@ std::vector<ImageEntry> select(soci::session& sql, const ImageQuery& wanted) {
   const Condition condition = condition_of(wanted);
   Row row;
   soci::statement query(sql);
-  row.bind(query);
+  row.bind(query, wanted.detail);
   for (const std::string& argument : condition.arguments) query.exchange(use(argument));
   query.alloc();
-  query.prepare(columns + condition.where + " ORDER BY i.created DESC, i.sequence DESC");
+  query.prepare(columns_of(wanted.detail) + condition.where + " ORDER BY i.created DESC, i.sequence DESC");
   query.define_and_bind();
   query.execute(false);
   std::deque<ImageEntry> read;
@@ -123,10 +129,14 @@ std::vector<ImageEntry> select(soci::session& sql, const ImageQuery& wanted) {
             [](ImageEntry& e, const std::string& channel, const std::string&) { e.channels.push_back(channel); });
   add_lists(sql, "SELECT image, tag, tag FROM image_tags ORDER BY tag", by_id,
             [](ImageEntry& e, const std::string& tag, const std::string&) { e.tags.push_back(tag); });
+  // A revocation is handed on through the graph.
+  const auto is_revoked = [](const ImageEntry& entry) { return !entry.life.revoked_at.empty(); };
+  if (wanted.detail == Detail::all || std::ranges::any_of(out, is_revoked))
+    add_lists(sql, "SELECT image, parent, parent FROM image_parents ORDER BY parent", by_id,
+              [](ImageEntry& e, const std::string& parent, const std::string&) { e.parents.push_back(parent); });
+  if (wanted.detail != Detail::all) return out;
   add_lists(sql, "SELECT image, name, value FROM image_properties", by_id,
             [](ImageEntry& e, const std::string& name, const std::string& value) { e.properties[name] = value; });
-  add_lists(sql, "SELECT image, parent, parent FROM image_parents ORDER BY parent", by_id,
-            [](ImageEntry& e, const std::string& parent, const std::string&) { e.parents.push_back(parent); });
   for (auto& [image, signature] : all_signatures(sql))
     if (const auto it = by_id.find(image); it != by_id.end()) it->second->signatures.push_back(std::move(signature));
   return out;

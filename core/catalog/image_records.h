@@ -34,10 +34,17 @@ struct NewImage {
   std::shared_ptr<const SigningKey> signing_key = {};  ///< that signs the image as it is recorded; null: nobody does
 };
 
+/// How much of each image is read.
+enum class Detail {
+  all,
+  line,  ///< what a line of a list shows: no facts, properties, signatures, texts; parents only when one is revoked
+};
+
 /// Which images. What is empty does not count.
 struct ImageQuery {
   std::string id = {}, region = {}, owner = {}, name = {}, version = {};
   Digest content = {};  ///< zero: any
+  Detail detail = Detail::all;
   bool any_content() const { return content.is_zero_chunk(); }
 };
 

@@ -47,8 +47,9 @@ bool ImageFilter::matches(const ImageEntry& e) const {
   return older_than.empty() || e.image.created <= older_than;
 }
 
-std::vector<ImageEntry> Labels::find(const ImageFilter& filter) const {
-  std::vector<ImageEntry> all = view_.images();
+std::vector<ImageEntry> Labels::find(const ImageFilter& filter, Detail detail) const {
+  const bool by_details = !filter.os.empty() || !filter.properties.empty();
+  std::vector<ImageEntry> all = view_.images(by_details ? Detail::all : detail);
   std::erase_if(all, [&](const ImageEntry& entry) { return !filter.matches(entry); });
   return all;
 }

@@ -29,7 +29,8 @@ class Labels {
  public:
   explicit Labels(CatalogView view) : view_(std::move(view)) {}
 
-  std::vector<ImageEntry> find(const ImageFilter&) const;
+  /// Filtering may need more than `detail`; then there is more.
+  std::vector<ImageEntry> find(const ImageFilter&, Detail = Detail::all) const;
 
   /// Points a channel of the image's name at it, in one step.
   ImageEntry promote(std::string_view reference, const std::string& channel);

@@ -5,6 +5,8 @@
 #include <array>
 #include <utility>
 
+#include <kiln/file.h>
+
 namespace kiln {
 namespace {
 
@@ -70,9 +72,9 @@ bool Lease::is_held(const StorePaths& paths, const std::string& id) {
 }
 
 std::string Lease::this_host() {
-  std::array<char, 256> name{};
+  std::array<char, 128> name{};
   ::gethostname(name.data(), name.size() - 1);
-  return name.data();
+  return std::string(name.data()) + "/" + read_text("/proc/sys/kernel/random/boot_id", 64).substr(0, 8);
 }
 
 }  // namespace kiln

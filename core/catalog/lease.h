@@ -46,6 +46,7 @@ class Lease {
 
   /// Whether the process that holds it is still there, as far as this host can tell.
   static bool is_held(const StorePaths&, const std::string& id);
+  /// Its name, and which start of its kernel this is: copies of a machine have the same name.
   static std::string this_host();
 
  private:

@@ -92,13 +92,13 @@ StoredDisk LocalCatalog::read_stored(const Image& image) const {
   const FileLock keep = store_->keep_files();
   const auto packs = store_->records.packs_of(image.content);
   if (!packs) throw gone(image);
-  return {Manifest::open(store_->paths.manifest(image.content)), ChunkIndex(store_->open_packs(*packs))};
+  return open_disk(*store_, image.content, *packs);
 }
 
 Manifest LocalCatalog::manifest(const Image& image) const {
   const FileLock keep = store_->keep_files();
   if (!store_->records.has_disk(image.content)) throw gone(image);
-  return Manifest::open(store_->paths.manifest(image.content));
+  return open_manifest(*store_, image.content);
 }
 
 Removal LocalCatalog::remove(std::string_view reference, const InUse& in_use) {

@@ -103,11 +103,15 @@ PackFile::PackFile(const std::filesystem::path& path) : file_(File::open_read(pa
 bool PackFile::load_index() {
   const std::uint64_t size = file_.size();
   std::array<std::byte, pack_footer_size> footer{};
+  std::array<std::byte, pack_header_size> header{}, expected{};
   if (size < pack_header_size + pack_footer_size) return false;
+  put_pack_header(expected);
+  file_.read_at(0, header);
+  if (header != expected) return false;
   file_.read_at(size - pack_footer_size, footer);
   const auto count = get_le<std::uint64_t>(footer, 8), offset = get_le<std::uint64_t>(footer, 16);
   // The division keeps a damaged count from overflowing.
-  if (!has_magic(footer, index_magic) || count > size / index_entry_size ||
+  if (!has_magic(footer, index_magic) || get_le<std::uint64_t>(footer, 24) != 0 || count > size / index_entry_size ||
       offset != size - pack_footer_size - count * index_entry_size)
     return false;
   std::vector<std::byte> index(count * index_entry_size);

@@ -8,6 +8,7 @@
 
 #include "catalog/collection.h"
 #include "catalog/names.h"
+#include "catalog/stored_disk.h"
 
 namespace kiln {
 
@@ -34,10 +35,6 @@ std::vector<std::string> ids_of_present(const Store& store) {
         !fs::exists(store.paths.damage_mark(pack.id)))
       ids.push_back(pack.id);
   return ids;
-}
-
-bool is_damaged(const Store& store, const std::vector<std::string>& packs) {
-  return std::ranges::any_of(packs, [&](const std::string& pack) { return fs::exists(store.paths.damage_mark(pack)); });
 }
 
 void rename_file(const fs::path& from, const fs::path& to) {
@@ -87,7 +84,7 @@ Publication::~Publication() {
   if (!recording_) return;
   // A transaction that failed at its end may still be there after a crash: the records decide about the files.
   try {
-    collect(*store_);
+    collect(*store_, {.ended = id_});
   } catch (const std::exception&) {
     // the next one who opens the store collects
   }
@@ -236,6 +233,11 @@ Image Publication::record_with_own_files(NewImage add) {
 void Publication::finish() {
   lease_->require();  // a collection that took it for dead has removed what was staged
   manifest_->finish();
+  if (original_ && manifest_->content() != original_->image.content)
+    throw Error("what arrived is not the disk of image " + original_->reference(),
+                "look for damage where it came from: kiln image verify",
+                {"it should be sha256:" + to_hex(original_->image.content),
+                 "it is        sha256:" + to_hex(manifest_->content())});
   charge_.settle(*lease_);
   image_.id = original_ ? original_->image.id : id_;
   image_.name = draft_.name;
@@ -247,11 +249,11 @@ void Publication::finish() {
   std::optional<Image> recorded;
   // Somebody may have published the same content meanwhile; then nothing of ours is needed.
   const auto packs = store_->records.packs_of(image_.content);
-  add.replaces_packs = packs && is_damaged(*store_, *packs);
-  if (packs && !add.replaces_packs) {
-    store_->require_packs(*packs);
-    recorded = store_->images.add(add);
+  if (packs) {
+    const FileLock keep = store_->keep_files();
+    add.replaces_packs = !is_whole(*store_, image_.content, *packs);
   }
+  if (packs && !add.replaces_packs) recorded = store_->images.add(add);
   if (!recorded) recorded = record_with_own_files(add);
   image_ = *recorded;
   recorded_ = true;

@@ -116,7 +116,11 @@ constexpr std::array collection{
     " max_bytes BIGINT NOT NULL, used_bytes BIGINT NOT NULL, changes BIGINT NOT NULL, settled_at BIGINT NOT NULL,"
     " PRIMARY KEY (region, owner))"};
 
-const std::array<std::span<const char* const>, 5> migrations{first_tables, accounts, signatures, usage, collection};
+// The folder of the bytes has the same id in a file.
+constexpr std::array identity{"CREATE TABLE catalog (id VARCHAR(32) PRIMARY KEY)"};
+
+const std::array<std::span<const char* const>, 6> migrations{first_tables, accounts,   signatures,
+                                                             usage,        collection, identity};
 
 int version_of(soci::session& sql) {
   int have = 0;

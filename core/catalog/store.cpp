@@ -2,8 +2,10 @@
 
 #include <sys/random.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <set>
 #include <utility>
 
 #include "catalog/collection.h"
@@ -48,22 +50,55 @@ Store::Store(fs::path root, const std::string& database)
       signatures(*database_),
       usage(*database_),
       leases(*database_) {
+  require_one_catalog(database);
   sweep_leftovers();
 }
 
 ChunkIndex::Packs Store::open_packs(const std::vector<std::string>& ids) const {
-  require_packs(ids);
   ChunkIndex::Packs packs;
   packs.reserve(ids.size());
-  for (const std::string& id : ids) packs.push_back(std::make_shared<const PackFile>(paths.pack(id)));
+  for (const std::string& id : ids) {
+    bring_back(paths.pack(id));
+    if (!fs::exists(paths.pack(id)))
+      throw Error(
+          "the catalog has lost " + paths.pack(id).string(),
+          "list the images that are harmed: kiln image verify; then publish them again, or heal them from a copy:"
+          " kiln image repair --from REGION");
+    packs.push_back(std::make_shared<const PackFile>(paths.pack(id)));
+  }
   return packs;
 }
 
-void Store::require_packs(const std::vector<std::string>& ids) const {
-  for (const std::string& id : ids)
-    if (!fs::exists(paths.pack(id)))
-      throw Error("the catalog has lost " + paths.pack(id).string(),
-                  "list the images that are harmed, remove them, and publish again: kiln image verify");
+void Store::bring_back(const fs::path& file) const {
+  const fs::path kept = paths.quarantine() / file.filename();
+  std::error_code failed;  // whoever misses it says so
+  if (!fs::exists(file, failed) && fs::exists(kept, failed)) fs::rename(kept, file, failed);
+}
+
+bool Store::is_of_the_records() const {
+  std::set<std::string> files, names;
+  for (const fs::directory_entry& entry : fs::directory_iterator(paths.packs())) files.insert(entry.path().filename());
+  for (const PackRecord& pack : records.packs()) names.insert(paths.pack(pack.id).filename());
+  if (files.empty() || names.empty()) return files.empty() && names.empty();
+  return std::ranges::any_of(files, [&](const std::string& file) { return names.contains(file); });
+}
+
+void Store::require_one_catalog(const std::string& database) {
+  const bool is_marked = fs::exists(paths.identity());
+  std::string bytes = is_marked ? read_text(paths.identity(), 64) : "";
+  std::string recorded = records.identity();
+  // A folder or records from before there were ids, or new ones.
+  if ((bytes.empty() || recorded.empty()) && is_of_the_records()) {
+    if (recorded.empty()) recorded = records.set_identity(bytes.empty() ? random_id() : bytes);
+    if (bytes.empty()) write_text(paths.identity(), recorded, true), bytes = recorded;
+  }
+  if (bytes == recorded && !bytes.empty()) return;
+  const std::string where = database.empty() ? paths.records().string() : "the database";
+  throw Error("the records in " + where + " are not those of the bytes in " + paths.root.string(),
+              database.empty() ? "restore the records from a backup, or give another KILN_HOME"
+                               : "give the folder that all hosts of this catalog share: catalog_folder = \"/path\"",
+              {"catalog.id of the folder: " + (bytes.empty() ? "none" : bytes),
+               "of the records: " + (recorded.empty() ? "none" : recorded)});
 }
 
 void Store::ask_for_sweep() {

@@ -48,13 +48,17 @@ class Store {
   /// Opens packs by id. Throws Error naming the pack that is not there. Hold keep_files().
   ChunkIndex::Packs open_packs(const std::vector<std::string>& ids) const;
 
-  /// Throws Error when one of them got lost.
-  void require_packs(const std::vector<std::string>& ids) const;
+  /// A pack or manifest that a record names comes back from quarantine, when it is there. Hold keep_files().
+  void bring_back(const std::filesystem::path& file) const;
 
   /// Leaves a note that the next one who opens the store shall collect.
   void ask_for_sweep();
   /// Collects, when somebody who died may have left something. Never throws: it is not what the caller came for.
   void sweep_leftovers() noexcept;
+
+ private:
+  void require_one_catalog(const std::string& database);
+  bool is_of_the_records() const;
 };
 
 /// 32 hexadecimal digits from the kernel's random numbers.

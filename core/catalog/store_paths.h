@@ -24,6 +24,11 @@ struct StorePaths {
   std::filesystem::path damaged() const { return root / "damaged"; }
   std::filesystem::path damage_mark(const std::string& pack) const { return damaged() / pack; }
 
+  /// Packs and manifests that no record named when it was looked for; they go back should a record name them again.
+  std::filesystem::path quarantine() const { return root / "quarantine"; }
+  /// Tells whose bytes these are: the database has the same.
+  std::filesystem::path identity() const { return root / "catalog.id"; }
+
   std::filesystem::path pack(const std::string& id) const { return packs() / (id + ".pack"); }
   std::filesystem::path manifest(const Digest& content) const { return disks() / (to_hex(content) + ".manifest"); }
 };

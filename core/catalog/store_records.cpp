@@ -44,6 +44,12 @@ std::vector<DiskRecord> select_disks(soci::session& sql, const std::string& wher
   return out;
 }
 
+std::string select_identity(soci::session& sql) {
+  std::string id;
+  sql << "SELECT COALESCE(MAX(id), '') FROM catalog", into(id);
+  return id;
+}
+
 /// Ends the transaction that it is thrown through, which then leaves no trace.
 struct NotMeant {};
 
@@ -111,6 +117,18 @@ void replace_disk_packs(soci::session& sql, const Digest& content, const std::op
 
 bool StoreRecords::has_disk(const Digest& content) const {
   return db_.read([&](soci::session& sql) { return kiln::has_disk(sql, content); });
+}
+
+std::string StoreRecords::identity() const {
+  return db_.read(select_identity);
+}
+
+std::string StoreRecords::set_identity(const std::string& fresh) {
+  return db_.write([&](soci::session& sql) {
+    if (std::string id = select_identity(sql); !id.empty()) return id;
+    sql << "INSERT INTO catalog (id) VALUES (:i)", use(fresh);
+    return fresh;
+  });
 }
 
 std::vector<PackRecord> StoreRecords::packs() const {

@@ -30,6 +30,10 @@ class StoreRecords {
   explicit StoreRecords(Database& db) : db_(db) {}
 
   bool has_disk(const Digest& content) const;
+  /// Of this catalog; empty when it has none yet.
+  std::string identity() const;
+  /// Unless somebody was faster. Returns what it is.
+  std::string set_identity(const std::string& fresh);
   std::vector<PackRecord> packs() const;
   /// Nothing: there is no such disk.
   std::optional<std::vector<std::string>> packs_of(const Digest& content) const;

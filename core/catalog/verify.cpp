@@ -9,6 +9,7 @@
 #include <thread>
 #include <utility>
 
+#include "catalog/stored_disk.h"
 #include "disk/manifest.h"
 
 namespace kiln {
@@ -69,8 +70,7 @@ class Verification {
     const auto file = store_.paths.manifest(disk.content);
     images_of_file_[file].insert(images.begin(), images.end());
     try {
-      Manifest manifest = Manifest::open(file);
-      if (manifest.content() != disk.content) throw Error("it describes another disk");
+      Manifest manifest = open_manifest(store_, disk.content);
       disks_.push_back({std::move(manifest), std::move(packs), std::move(images)});
     } catch (const Error& error) {
       report_.damaged.push_back({{}, file, 0, std::string("the manifest cannot be used: ") + error.what(), {}, {}});
@@ -84,7 +84,7 @@ class Verification {
       packs_.push_back(std::make_shared<const PackFile>(path));
       if (packs_.back()->index_was_damaged())
         report_.damaged.push_back(
-            {{}, path, 0, "the pack's index is damaged; its records were read one by one", {}, {}});
+            {{}, path, 0, "the pack's header or index is damaged; its records were read one by one", {}, {}});
     } catch (const Error& error) {
       report_.damaged.push_back({{}, path, 0, std::string("the pack cannot be read: ") + error.what(), {}, {}});
     }

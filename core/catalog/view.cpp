@@ -116,8 +116,8 @@ Standing CatalogView::standing(const ImageEntry& entry) const {
   return standing_with(account_, entry, share ? &*share : nullptr);
 }
 
-std::vector<ImageEntry> CatalogView::images() const {
-  std::vector<ImageEntry> all = store_->images.list();
+std::vector<ImageEntry> CatalogView::images(Detail detail) const {
+  std::vector<ImageEntry> all = store_->images.list({.detail = detail});
   inherit_revocations(all);
   std::map<std::string, Share> shares;
   for (Share& share : store_->shares.of_member(account_.name)) shares.emplace(share.image, std::move(share));

@@ -10,6 +10,7 @@
 
 #include "catalog/authority.h"
 #include "catalog/image_entry.h"
+#include "catalog/image_records.h"
 
 namespace kiln {
 
@@ -24,7 +25,7 @@ class CatalogView {
   const Account& account() const noexcept { return account_; }
 
   /// Everything that this account sees, by owner and name, the newest first.
-  std::vector<ImageEntry> images() const;
+  std::vector<ImageEntry> images(Detail = Detail::all) const;
   /// The image that a reference means, when this account may do that with it.
   ///
   /// "name" is the newest that is not deprecated, "name:version" or "name:channel" this one, "owner/name…" that

@@ -1,5 +1,6 @@
 // kiln image copy, sync: images to other regions, and back.
 #include <chrono>
+#include <optional>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -19,7 +20,9 @@ using Seconds = std::chrono::duration<double>;
 
 std::string sentence(const CopyReport& report, const std::string& channel, double seconds) {
   std::string text = fmt::format("{} in {}: ", full_reference(report.image), report.region);
-  if (report.was_there)
+  if (report.was_there && report.state_changed)
+    text += fmt::format("was there already, and is {} now", to_text(report.image.state()));
+  else if (report.was_there)
     text += "was there already, nothing moved";
   else
     text += fmt::format("{} of {} chunks moved, {} in {:.1f} s", grouped(report.moved_chunks),
@@ -36,6 +39,8 @@ Json to_json(const CopyReport& report) {
           {"content", "sha256:" + to_hex(report.image.image.content)},
           {"was_there", report.was_there},
           {"channel_moved", report.channel_moved},
+          {"state", to_text(report.image.state())},
+          {"state_changed", report.state_changed},
           {"chunks_moved", report.moved_chunks},
           {"chunks_there", report.all_chunks - report.moved_chunks},
           {"bytes_moved", report.moved_bytes}};
@@ -43,18 +48,20 @@ Json to_json(const CopyReport& report) {
 
 using CopyOne = CopyReport (*)(const Region& from, const std::string& reference, Region& to, const CopyOptions&);
 
-/// To each region in turn; one that fails ends it, and the error says which ones are done.
-int copy_to_all(Call& call, const std::string& reference, const std::string& channel, CopyOne copy) {
-  const std::vector<std::string>& to = call.args.all("to");
-  if (to.empty()) throw invalid("kiln image: --to is missing", "see where to: kiln region list");
-  const auto from = open_region(call.services, call.args.text("from", home_region));
-  std::vector<std::string> sentences;
+struct Answers {
+  std::vector<std::string> done, failed, warnings;
+  std::optional<Error> first;  ///< of failed
   Json copies = Json::array();
-  std::vector<std::string> warnings;
+};
+
+/// To each region in turn. One that fails does not keep the others from theirs.
+Answers copy_to_each(Call& call, const std::string& reference, const std::string& channel, CopyOne copy) {
+  const auto from = open_region(call.services, call.args.text("from", home_region));
+  Answers answers;
   const auto admit_original = [&](const ImageEntry& original) {
-    warnings = admit(call.services.home(), call.services.catalog().view(), original);
+    answers.warnings = admit(call.services.home(), call.services.catalog().view(), original);
   };
-  for (const std::string& name : to) {
+  for (const std::string& name : call.args.all("to")) {
     const auto started = std::chrono::steady_clock::now();
     Activity activity("to " + name, call.out.json());
     try {
@@ -62,20 +69,32 @@ int copy_to_all(Call& call, const std::string& reference, const std::string& cha
       const CopyReport report =
           copy(*from, reference, *region,
                {.admit = admit_original, .channel = channel, .stop = call.stop, .progress = activity.bytes()});
-      sentences.push_back(sentence(report, channel, Seconds(std::chrono::steady_clock::now() - started).count()));
-      copies.push_back(to_json(report));
+      answers.done.push_back(sentence(report, channel, Seconds(std::chrono::steady_clock::now() - started).count()));
+      answers.copies.push_back(to_json(report));
     } catch (const Error& error) {
-      std::vector<std::string> evidence = error.evidence();
-      for (const std::string& done : sentences) evidence.push_back("done: " + done);
-      throw Error(error.what(), error.hint(), evidence, error.failure());
+      if (!answers.first) answers.first = error;
+      answers.failed.push_back(name + ": " + error.what());
+      if (is_cancelled(error)) break;
     }
   }
+  return answers;
+}
+
+int copy_to_all(Call& call, const std::string& reference, const std::string& channel, CopyOne copy) {
+  if (call.args.all("to").empty()) throw invalid("kiln image: --to is missing", "see where to: kiln region list");
+  const Answers answers = copy_to_each(call, reference, channel, copy);
+  if (answers.first) {
+    std::vector<std::string> evidence = answers.first->evidence();
+    for (std::size_t i = 1; i < answers.failed.size(); ++i) evidence.push_back("failed, too: " + answers.failed[i]);
+    for (const std::string& text : answers.done) evidence.push_back("done: " + text);
+    throw Error(answers.first->what(), answers.first->hint(), evidence, answers.first->failure());
+  }
   if (call.out.json()) {
-    call.out.object({{"copies", copies}, {"warnings", warnings}});
+    call.out.object({{"copies", answers.copies}, {"warnings", answers.warnings}});
     return 0;
   }
-  for (const std::string& warning : warnings) print_warning(warning);
-  for (const std::string& text : sentences) call.out.line(printable(text));
+  for (const std::string& warning : answers.warnings) print_warning(warning);
+  for (const std::string& text : answers.done) call.out.line(printable(text));
   return 0;
 }
 

@@ -119,7 +119,7 @@ int run_image_list(Call& call) {
   const ImageFilter filter = filter_of(call.args);
   if (call.args.has("region")) return list_region(call, filter);
   const CatalogView view = call.services.catalog().view();
-  std::vector<ImageEntry> entries = Labels(view).find(filter);
+  std::vector<ImageEntry> entries = Labels(view).find(filter, call.out.json() ? Detail::all : Detail::line);
   drop_pending(entries, view);
   if (entries.empty() && !call.out.json()) {
     const bool filtered = view.images().size() > 0;

@@ -1,4 +1,5 @@
 // kiln image verify: stored content against its digests.
+#include <map>
 #include <set>
 
 #include <fmt/format.h>
@@ -19,6 +20,47 @@ Json to_json(const DamagedChunk& chunk) {
           {"reason", chunk.reason},
           {"images", chunk.images},
           {"keepers", chunk.keepers}};
+}
+
+/// What is the same of many chunks, in one line: a pack that was cut off would fill a terminal for hours.
+std::vector<std::string> by_file(const std::vector<DamagedChunk>& damaged) {
+  struct Group {
+    std::size_t chunks = 0;
+    std::string first;
+    std::set<std::string> images;
+  };
+  std::map<std::pair<std::string, std::string>, Group> groups;  // by file and reason
+  for (const DamagedChunk& chunk : damaged) {
+    Group& group = groups[{chunk.file.string(), chunk.reason}];
+    group.images.insert(chunk.images.begin(), chunk.images.end());
+    if (chunk.digest.is_zero_chunk()) continue;
+    if (group.chunks++ == 0) group.first = to_hex(chunk.digest).substr(0, 12);
+  }
+  std::vector<std::string> lines;
+  for (const auto& [key, group] : groups) {
+    std::string line = key.first.empty() ? "" : key.first + ": ";
+    if (group.chunks == 1) line += "chunk " + group.first + ": ";
+    if (group.chunks > 1) line += fmt::format("{} chunks, {} the first: ", grouped(group.chunks), group.first);
+    line += key.second;
+    if (!group.images.empty()) line += fmt::format(" (in {})", listed({group.images.begin(), group.images.end()}));
+    lines.push_back(line);
+  }
+  return lines;
+}
+
+Error damage_in(const VerifyReport& report, const std::string& reference) {
+  std::set<std::string> keepers;
+  std::size_t chunks = 0;
+  for (const DamagedChunk& chunk : report.damaged) {
+    keepers.insert(chunk.keepers.begin(), chunk.keepers.end());
+    chunks += chunk.digest.is_zero_chunk() ? 0 : 1;
+  }
+  const std::string what = chunks == 0 ? fmt::format("{} is damaged", reference)
+                                       : fmt::format("{} chunks of {} are damaged or lost", grouped(chunks), reference);
+  return Error(what,
+               "mend them: kiln image repair --from REGION; or publish the images again from their sources: " +
+                   listed({keepers.begin(), keepers.end()}),
+               by_file(report.damaged));
 }
 
 }  // namespace
@@ -46,19 +88,7 @@ int run_image_verify(Call& call) {
                               grouped(report.chunks), format_bytes(report.bytes)));
     return 0;
   }
-  std::vector<std::string> evidence;
-  std::set<std::string> keepers;
-  for (const DamagedChunk& chunk : report.damaged) {
-    keepers.insert(chunk.keepers.begin(), chunk.keepers.end());
-    evidence.push_back(fmt::format("{} at {} of {}: {} (in {})", to_hex(chunk.digest).substr(0, 12), chunk.offset,
-                                   chunk.file.string(), chunk.reason, listed(chunk.images)));
-  }
-  throw Error(fmt::format("{} of {} chunks of {} are damaged", report.damaged.size(), report.chunks, reference),
-              "mend them: kiln image repair --from REGION; or remove every image that keeps the damaged packs, then "
-              "publish them again "
-              "from their sources: " +
-                  listed({keepers.begin(), keepers.end()}),
-              evidence);
+  throw damage_in(report, reference);
 }
 
 }  // namespace kiln::cli

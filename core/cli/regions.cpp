@@ -54,10 +54,29 @@ s3::BucketPlace bucket_of(const engine::RegionConfig& region) {
   return place;
 }
 
+bool is_within(const std::filesystem::path& inner, const std::filesystem::path& outer) {
+  return std::ranges::mismatch(outer, inner).in1 == outer.end();
+}
+
+/// Two catalogs in one folder would take each other's files for nobody's. And a folder that is made where a share
+/// should have been mounted fills another disk.
+void require_place(Services& services, const engine::RegionConfig& region) {
+  const std::filesystem::path given(region.folder), folder = std::filesystem::weakly_canonical(given),
+                                                    home = std::filesystem::weakly_canonical(services.catalog_folder());
+  if (is_within(folder, home) || is_within(home, folder))
+    throw invalid(fmt::format("region \"{}\": {} and this home's own catalog, {}, are in each other", region.name,
+                              given.string(), home.string()),
+                  "give the region a folder of its own");
+  if (!std::filesystem::exists(folder) && !std::filesystem::exists(folder.parent_path()))
+    throw Error(
+        fmt::format("region \"{}\": there is no {}, nor the folder that it would be in", region.name, given.string()),
+        fmt::format("is the disk mounted? Otherwise: mkdir -p {}", given.parent_path().string()));
+}
+
 }  // namespace
 
 std::vector<RegionPlace> region_places(Services& services) {
-  std::vector<RegionPlace> out{{home_region, "folder", services.home().catalog().string()}};
+  std::vector<RegionPlace> out{{home_region, "folder", services.catalog_folder().string()}};
   for (const engine::RegionConfig& region : services.config().regions) {
     require_name("region name", region.name);
     if (region.name == home_region)
@@ -79,6 +98,7 @@ OpenedRegion open_place(Services& services, const std::string& name) {
   const Account account = services.catalog().view().account();
   if (!found->bucket.empty())
     return {nullptr, std::make_unique<BucketRegion>(name, bucket_of(*found), account, services.home().region(name))};
+  require_place(services, *found);
   return {std::make_shared<LocalCatalog>(found->folder, account), nullptr};
 }
 

@@ -107,6 +107,10 @@ const engine::Config& Services::config() {
   return *state_->config;
 }
 
+std::filesystem::path Services::catalog_folder() {
+  return config().catalog_folder.empty() ? home_.catalog() : std::filesystem::path(config().catalog_folder);
+}
+
 LocalCatalog& Services::catalog() {
   if (!state_->catalog) {
     const Account account = account_of(caller_of(config(), state_->as, home_.config()), config().catalog);
@@ -115,7 +119,7 @@ LocalCatalog& Services::catalog() {
         .admit = [this](const CatalogView& view, const ImageEntry& entry) { return admit(home_, view, entry); }};
     if (const std::string& name = config().signing_key; !name.empty())
       choices.signing_key = [this, name] { return signing_key(home_, name); };
-    state_->catalog = std::make_unique<LocalCatalog>(home_.catalog(), account, config().catalog, std::move(choices));
+    state_->catalog = std::make_unique<LocalCatalog>(catalog_folder(), account, config().catalog, std::move(choices));
   }
   return *state_->catalog;
 }

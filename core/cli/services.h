@@ -34,6 +34,8 @@ class Services {
   const engine::Registry& registry();
   /// As the account of config.toml, or that of --as. Throws invalid() for what is wrong there.
   LocalCatalog& catalog();
+  /// Where its bytes are.
+  std::filesystem::path catalog_folder();
   /// Boots and launches, with this kiln's catalog behind it.
   HostMachines& machines();
   /// As the same account; the catalog is not opened for it. Throws invalid() for what is wrong in config.toml.

@@ -43,6 +43,7 @@ std::string* setting_of(RegionConfig& region, std::string_view name) {
 std::string* setting_of(Config& config, std::string_view name) {
   if (name == "account") return &config.account;
   if (name == "catalog") return &config.catalog;
+  if (name == "catalog_folder") return &config.catalog_folder;
   return name == "signing_key" ? &config.signing_key : nullptr;
 }
 
@@ -134,7 +135,8 @@ void take_billing(const toml::node& node, Config& config, std::vector<Mistake>& 
 
 /// Fills `config`; returns what it could not take, by line.
 std::vector<Mistake> take(const toml::table& root, Config& config) {
-  static const std::vector<std::string> known{"account", "catalog", "signing_key", "region", "billing"};
+  static const std::vector<std::string> known{"account",     "catalog", "catalog_folder",
+                                              "signing_key", "region",  "billing"};
   std::vector<Mistake> mistakes;
   for (const auto& [key, node] : root) {
     std::string* setting = setting_of(config, key.str());
@@ -143,8 +145,12 @@ std::vector<Mistake> take(const toml::table& root, Config& config) {
     } else if (key == "billing") {
       take_billing(node, config, mistakes);
     } else if (setting == nullptr) {
-      mistakes.push_back(unknown(key, known, "\"account\", \"catalog\", \"signing_key\", [region.NAME] and [billing]"));
-    } else if (const auto text = node.value_exact<std::string>(); text && !text->empty()) {
+      mistakes.push_back(unknown(
+          key, known, "\"account\", \"catalog\", \"catalog_folder\", \"signing_key\", [region.NAME] and [billing]"));
+    } else if (const auto text = node.value_exact<std::string>(); key == "catalog_folder" && text && !is_path(*text)) {
+      mistakes.push_back({node.source().begin, "\"catalog_folder\" takes an absolute path, not \"" + *text + '"',
+                          "write catalog_folder = \"/path/of/a/folder\""});
+    } else if (text && !text->empty()) {
       *setting = *text;
     } else {
       mistakes.push_back(no_text(key, node));

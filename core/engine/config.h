@@ -30,6 +30,7 @@ struct Billing {
 struct Config {
   std::string account;                     ///< as whom the catalog is used
   std::string catalog;                     ///< where its records are: "postgresql://user@host/name"
+  std::string catalog_folder;              ///< where its bytes are; an absolute path. Empty: in the home
   std::string signing_key;                 ///< the key that signs every image that is published
   std::vector<RegionConfig> regions = {};  ///< by name
   Billing billing = {};

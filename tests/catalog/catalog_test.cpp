@@ -272,12 +272,94 @@ TEST_F(CatalogTest, ALostPackHarmsOnlyItsImages) {
   const auto pack = test::only_file(catalog.folder() / "packs");
   std::filesystem::remove(pack);
   EXPECT_NO_THROW(publish(catalog, make_disk(MiB, 2), {"b", "1", "", 0, {}}));
-  const Error error = error_of([&] { publish(catalog, disk, {"c", "1", "", 0, {}}); });
+  const Error error = error_of([&] { (void)catalog.open(*catalog.find("a")); });
   EXPECT_EQ(error.what(), "the catalog has lost " + pack.string());
-  EXPECT_EQ(error.hint(), "list the images that are harmed, remove them, and publish again: kiln image verify");
-  catalog.remove("a");
-  const auto again = publish(catalog, disk, {"c", "1", "", 0, {}});
-  EXPECT_TRUE(test::same_content(*catalog.open(again.image), disk));
+}
+
+TEST_F(CatalogTest, PublishingTheContentAgainMendsWhatWasLost) {
+  const auto disk = make_disk(MiB, 1);
+  const Image image = publish(catalog, disk, {"a", "0", "", 0, {}}).image;
+  const auto manifest = catalog.folder() / "disks" / (to_hex(image.content) + ".manifest");
+  const auto other = publish(catalog, make_disk(MiB, 2), {"other", "1", "", 0, {}}).image;
+  const auto its_manifest = catalog.folder() / "disks" / (to_hex(other.content) + ".manifest");
+  const std::vector<std::pair<const char*, std::function<void()>>> losses{
+      {"no manifest", [&] { std::filesystem::remove(manifest); }},
+      {"a flipped byte", [&] { test::flip_byte(manifest, 70); }},
+      {"the manifest of another disk",
+       [&] { std::filesystem::copy_file(its_manifest, manifest, std::filesystem::copy_options::overwrite_existing); }},
+      {"packs that are cut off",
+       [&] {
+         for (const auto& pack : std::filesystem::directory_iterator(catalog.folder() / "packs"))
+           std::filesystem::resize_file(pack.path(), 40000);
+       }},
+      {"no packs", [&] {
+         for (const auto& file : test::files_in(catalog.folder() / "packs"))
+           std::filesystem::remove(catalog.folder() / "packs" / file);
+       }}};
+  int version = 1;
+  for (const auto& [what, lose] : losses) {
+    SCOPED_TRACE(what);
+    lose();
+    EXPECT_THROW((void)test::read_all(*catalog.open(*catalog.find("a:0"))), Error);
+    publish(catalog, disk, {"a", std::to_string(version++), "", 0, {}});
+    EXPECT_TRUE(test::same_content(*catalog.open(*catalog.find("a")), disk));
+    EXPECT_TRUE(test::same_content(*catalog.open(*catalog.find("a:0")), disk));
+  }
+}
+
+TEST_F(CatalogTest, RecordsOfAnotherCatalogAreRefusedAndNothingIsTouched) {
+  const auto disk = make_disk(MiB, 1);
+  publish(catalog, disk, {"a", "1", "", 0, {}});
+  const auto copy = folder / "copy";
+  std::filesystem::copy(catalog.folder(), copy, std::filesystem::copy_options::recursive);
+  for (const char* suffix : {"", "-wal", "-shm"}) std::filesystem::remove((copy / "records.sqlite").string() + suffix);
+  write_text(copy / "staging" / "x.sweep", "");
+  for (int round = 0; round < 2; ++round) {
+    const Error error = error_of([&] { LocalCatalog{copy}; });
+    EXPECT_THAT(error.what(), testing::HasSubstr("are not those of the bytes in"));
+  }
+  std::filesystem::remove(copy / "catalog.id");  // a folder from before there were ids
+  EXPECT_THAT(error_of([&] { LocalCatalog{copy}; }).what(), testing::HasSubstr("are not those of the bytes in"));
+  EXPECT_EQ(test::files_in(copy / "packs").size(), 1u);
+  EXPECT_EQ(test::files_in(copy / "disks").size(), 1u);
+}
+
+TEST_F(CatalogTest, WhatOlderRecordsDoNotNameIsKeptUntilTheyDoAgain) {
+  const auto copy = folder / "copy", backup = folder / "backup";
+  const auto records = [](const std::filesystem::path& from, const std::filesystem::path& to) {
+    for (const char* suffix : {"", "-wal", "-shm"}) {
+      std::filesystem::remove((to / "records.sqlite").string() + suffix);
+      if (const auto file = (from / "records.sqlite").string() + suffix; std::filesystem::exists(file))
+        std::filesystem::copy(file, to);
+    }
+  };
+  { publish(*std::make_unique<LocalCatalog>(copy), make_disk(MiB, 1), {"a", "1", "", 0, {}}); }
+  std::filesystem::create_directories(backup / "1");
+  std::filesystem::create_directories(backup / "2");
+  records(copy, backup / "1");
+  const auto later = make_disk(MiB, 2);
+  { publish(*std::make_unique<LocalCatalog>(copy), later, {"b", "1", "", 0, {}}); }
+  records(copy, backup / "2");
+  records(backup / "1", copy);
+  {
+    LocalCatalog old(copy);
+    EXPECT_THAT(old.collect().items, testing::SizeIs(2));
+    EXPECT_TRUE(test::same_content(*old.open(*old.find("a")), make_disk(MiB, 1)));
+  }
+  EXPECT_EQ(test::files_in(copy / "packs").size(), 1u);
+  EXPECT_EQ(test::files_in(copy / "quarantine").size(), 2u);
+  records(backup / "2", copy);
+  LocalCatalog again(copy);
+  EXPECT_TRUE(test::same_content(*again.open(*again.find("b")), later));
+  EXPECT_TRUE(test::files_in(copy / "quarantine").empty());
+  EXPECT_TRUE(again.verify().damaged.empty());
+}
+
+TEST_F(CatalogTest, TheCollectionLeavesAloneWhatIsNotTheCatalogs) {
+  std::filesystem::create_directories(catalog.folder() / "packs" / "photos");
+  write_text(catalog.folder() / "packs" / "photos" / "one", "mine");
+  catalog.collect();
+  EXPECT_EQ(read_text(catalog.folder() / "packs" / "photos" / "one"), "mine");
 }
 
 TEST_F(CatalogTest, ARecordsFileThatIsNoneIsAClearError) {

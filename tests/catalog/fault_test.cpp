@@ -47,7 +47,8 @@ class Fault : public testing::TestWithParam<std::tuple<int, int>> {
     Store& store = catalog->view().store();
     store.images.remove(catalog->show("gone").image.id);
     store.leases.begin({std::string(32, 'a'), home_region, "local", Lease::this_host(), now_moment(), now_moment(), 0});
-    for (const char* name : {"staging/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.lease", "packs/stray.pack", "disks/stray"})
+    for (const char* name :
+         {"staging/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.lease", "packs/stray.pack", "disks/stray.manifest"})
       std::ofstream(before / "c" / name) << "left behind";
   }
 
@@ -145,6 +146,40 @@ TEST_P(Fault, LeavesTheOldOrTheNew) {
   RecordProperty("points", points);
   std::cout << points << " points\n";
   EXPECT_GE(points, operation.fewest_points);
+}
+
+/// Calls after a failed one on its descriptor, as "fdatasync(7" has it, until the descriptor is closed.
+std::vector<std::string> tried_again(const fs::path& trace) {
+  std::vector<std::string> out;
+  std::string failed;
+  std::ifstream lines(trace);
+  for (std::string line; std::getline(lines, line);) {
+    const auto at = line.find("fdatasync("), end = line.find(')');
+    const auto closed = line.find("close(");
+    if (!failed.empty() && closed != std::string::npos && line.substr(closed + 6, end - closed - 6) == failed)
+      failed.clear();
+    if (at == std::string::npos) continue;
+    const std::string descriptor = line.substr(at + 10, end - at - 10);
+    if (descriptor == failed) out.push_back(line);
+    if (line.find("EIO") != std::string::npos) failed = descriptor;
+  }
+  return out;
+}
+
+TEST(FailedSync, IsNeverTriedAgainOnItsDescriptor) {
+  const test::TempDir folder;
+  { const LocalCatalog made(folder / "c"); }
+  int failures = 0;
+  for (int when = 1; when <= 8; ++when) {
+    const auto trace = folder / ("trace" + std::to_string(when));
+    const test::Outcome outcome =
+        test::run({"strace", "-f", "-qq", "-o", trace, "-e", "trace=fdatasync,close", "-e",
+                   "inject=fdatasync:error=EIO:when=" + std::to_string(when), KILN_CATALOG_OPERATION, folder / "c",
+                   "publish", "new" + std::to_string(when), "3"});
+    failures += outcome.status == 1 ? 1 : 0;
+    EXPECT_THAT(tried_again(trace), IsEmpty()) << when;
+  }
+  EXPECT_GT(failures, 2) << "otherwise this looked at nothing";
 }
 
 INSTANTIATE_TEST_SUITE_P(Every, Fault, testing::Combine(testing::Range(0, 4), testing::Range(0, 3)),

@@ -6,6 +6,7 @@
 #include <soci/sqlite3/soci-sqlite3.h>
 
 #include "accounts.h"
+#include "catalog/schema.h"
 
 namespace kiln {
 namespace {
@@ -54,7 +55,7 @@ class MigrationTest : public test::OnBothDatabases {
     work(sql);
   }
   void make_version_1() {
-    for (const char* suffix : {"", "-wal", "-shm"}) std::filesystem::remove((old / "records.sqlite").string() + suffix);
+    forget_records();
     session([&](soci::session& sql) {
       for (const char* statement : version_1) sql << statement;
       const std::string content = to_hex(image.content);
@@ -67,6 +68,36 @@ class MigrationTest : public test::OnBothDatabases {
     });
   }
 
+  /// By this program's own steps, which are never edited once they were released.
+  void make_version(int version) {
+    forget_records();
+    session([&](soci::session& sql) {
+      for (int step = 0; step < version; ++step) (void)migrate_one_step(sql);
+      const std::string content = to_hex(image.content);
+      const auto size = static_cast<long long>(disk.size());
+      sql << "INSERT INTO packs (id, bytes, chunks, created) VALUES (:p, 77, 6, '2026-01-02T03:04:05Z')", use(pack);
+      sql << "INSERT INTO disks (content, virtual_size, data_chunks) VALUES (:c, :s, 6)", use(content), use(size);
+      sql << "INSERT INTO disk_packs (content, pack) VALUES (:c, :p)", use(content), use(pack);
+      for (const std::string number : {"1", "2"}) {
+        sql << "INSERT INTO images (id, sequence, region, owner, name, version, visibility, state, created, "
+               "description,"
+               " error, stored_bytes, protected, deprecated_at, obsolete_at, replacement, revoked_at, reason, "
+               "trashed_at,"
+               " purge_at, facts) VALUES ('id-" +
+                   number + "', " + number + ", 'local', 'local', 'web', '" + number +
+                   "', 'private', 'available', '2026-01-0" + number +
+                   "T03:04:05Z', '', '', 77, 0, '', '', '', '', '', '', '', '{}')";
+        sql << "INSERT INTO image_disks VALUES ('id-" + number + "', 0, :c)", use(content);
+      }
+    });
+  }
+  void forget_records() {
+    std::filesystem::remove(old / "catalog.id");
+    for (const char* suffix : {"", "-wal", "-shm"}) std::filesystem::remove((old / "records.sqlite").string() + suffix);
+    if (!database.empty()) database = test::PostgresServer::shared().new_database();
+  }
+
+  static constexpr int newest = 6;
   std::filesystem::path old = folder / "old";
   test::MemoryDisk disk = test::make_disk(1 << 20, 1);
   Image image;
@@ -97,6 +128,19 @@ TEST_P(MigrationTest, AMigratedCatalogIsUsedLikeANewOne) {
   for (const char* reference : {"web:1", "web:2"}) EXPECT_EQ(catalog.remove(reference).packs_removed, 0u);
   EXPECT_EQ(catalog.remove("web:3").packs_removed, 1u);
   EXPECT_TRUE(test::files_in(old / "packs").empty());
+}
+
+TEST_P(MigrationTest, WhatEachLaterVersionHeldIsThere) {
+  for (int version = 2; version < newest; ++version) {
+    SCOPED_TRACE(version);
+    make_version(version);
+    LocalCatalog catalog(old, {"local", false}, database);
+    ASSERT_EQ(test::names_of(catalog.list()), (std::vector<std::string>{"local/web:2", "local/web:1"}));
+    EXPECT_TRUE(test::same_content(*catalog.open(catalog.show("web:1").image), disk));
+    EXPECT_EQ(test::publish(catalog, disk, {"web", "3", "stable", 0, {}}).new_chunks, 0u);
+    EXPECT_EQ(catalog.show("web:stable").reference(), "web:3");
+    EXPECT_EQ(catalog.remove("web:3").packs_removed, 0u);
+  }
 }
 
 TEST_P(MigrationTest, OpeningAgainChangesNothing) {

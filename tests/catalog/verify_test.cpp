@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 
 #include "catalog/pack_file.h"
+#include "disk/manifest.h"
 #include "fixture.h"
 
 namespace kiln {
@@ -50,6 +51,29 @@ TEST_F(VerifyTest, ADamagedChunkIsNamedWithTheImagesItHarms) {
   EXPECT_TRUE(catalog.verify("c").damaged.empty());
 }
 
+TEST_F(VerifyTest, EveryByteThatThePackHasIsLookedAt) {
+  const auto size = std::filesystem::file_size(pack);
+  for (const std::uint64_t at : {std::uint64_t{3}, std::uint64_t{20}, size - 38, size - 60, size - 5, size - 200}) {
+    test::flip_byte(pack, at);
+    const VerifyReport report = catalog.verify();
+    EXPECT_FALSE(report.damaged.empty()) << at;
+    test::flip_byte(pack, at);
+    EXPECT_TRUE(catalog.verify().damaged.empty());
+  }
+}
+
+TEST_F(VerifyTest, TheManifestOfAnotherDiskIsNotHandedOut) {
+  const auto file = [&](const char* name) {
+    return catalog.folder() / "disks" / (to_hex(catalog.find(name)->content) + ".manifest");
+  };
+  std::filesystem::copy_file(file("a"), file("c"), std::filesystem::copy_options::overwrite_existing);
+  const Image image = *catalog.find("c");
+  EXPECT_THAT(test::error_of([&] { (void)catalog.open(image); }).what(), testing::HasSubstr("describes another disk"));
+  EXPECT_THAT(test::error_of([&] { (void)catalog.manifest(image); }).what(),
+              testing::HasSubstr("describes another disk"));
+  EXPECT_FALSE(catalog.verify("c").damaged.empty());
+}
+
 TEST_F(VerifyTest, ReadingDamageIsAnErrorAndTheRestIsStillRead) {
   const PackEntry entry = PackFile(pack).entries()[0];
   test::flip_byte(pack, entry.offset + record_header_size);
@@ -93,7 +117,7 @@ TEST_F(VerifyTest, ADamagedIndexHarmsNobodyButIsNamed) {
   test::flip_byte(pack, std::filesystem::file_size(pack) - 1);
   const VerifyReport report = catalog.verify();
   ASSERT_EQ(report.damaged.size(), 1u);
-  EXPECT_EQ(report.damaged[0].reason, "the pack's index is damaged; its records were read one by one");
+  EXPECT_EQ(report.damaged[0].reason, "the pack's header or index is damaged; its records were read one by one");
   EXPECT_TRUE(test::same_content(*catalog.open(*catalog.find("a")), make_disk(2 * MiB, 1)));
 }
 

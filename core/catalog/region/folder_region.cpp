@@ -12,8 +12,8 @@ namespace {
 /// A publication in the other catalog: its order of writes, its locks and its limits are a copy's, too.
 class FolderSink final : public RegionSink {
  public:
-  FolderSink(std::shared_ptr<Store> store, const ImageEntry& copy, const std::string& channel)
-      : publication_(std::move(store), draft_of(copy, channel), copy.owner) {
+  FolderSink(std::shared_ptr<Store> store, const ImageEntry& copy, std::uint64_t size, const std::string& channel)
+      : publication_(std::move(store), draft_of(copy, size, channel), copy.owner) {
     publication_.take_over(copy);
   }
 
@@ -30,9 +30,9 @@ class FolderSink final : public RegionSink {
   std::uint64_t moved_bytes() const override { return publication_.image().stored_bytes; }
 
  private:
-  static ImageDraft draft_of(const ImageEntry& copy, const std::string& channel) {
-    const Image& image = copy.image;
-    return {image.name, image.version, channel, image.virtual_size, image.facts};
+  /// `size`: what the manifest says, which has a checksum; a record elsewhere may say anything.
+  static ImageDraft draft_of(const ImageEntry& copy, std::uint64_t size, const std::string& channel) {
+    return {copy.image.name, copy.image.version, channel, size, copy.image.facts};
   }
   Publication publication_;
 };
@@ -69,10 +69,10 @@ void FolderRegion::read_chunk(const Digest& digest, std::span<std::byte> into) c
   index_->packs()[found.pack]->read(*found.entry, into);
 }
 
-std::unique_ptr<RegionSink> FolderRegion::receive(const ImageEntry& copy, const Manifest&, const std::string& channel) {
+std::unique_ptr<RegionSink> FolderRegion::receive(const ImageEntry& copy, const Manifest& manifest, const std::string& channel) {
   const auto store = catalog_->view().shared_store();
   store->sweep_leftovers();
-  return std::make_unique<FolderSink>(store, copy, channel);
+  return std::make_unique<FolderSink>(store, copy, manifest.disk_size(), channel);
 }
 
 bool FolderRegion::follow(ImageEntry& here, const Lifecycle& original) {

@@ -111,6 +111,56 @@ TEST_P(CopyTest, AMemberCopiesOnlyWhereThatWasGranted) {
   EXPECT_NE(report.image.image.id, home().images()[0].image.id);
 }
 
+TEST_P(CopyTest, ACopyOfAnothersImageHasItForAParentAndIsRevokedWithIt) {
+  const Image image = publish("1");
+  test::Accounts accounts(folder / "home");
+  accounts.share("alice", "web", "bob", true, true);
+  FolderRegion bobs = home("bob");
+  copy(bobs, "alice/web", bobs);
+  const ImageEntry made = bobs.resolve("bob/web:1", Action::see);
+  EXPECT_THAT(made.parents, ElementsAre(image.id));
+  EXPECT_EQ(made.image.facts.at("source.copy"), "alice/web:1");
+  accounts.life("alice").revoke("web", test::long_ago, "a hole");
+  EXPECT_EQ(bobs.resolve("bob/web:1", Action::see).state(), ImageState::revoked);
+}
+
+TEST_P(CopyTest, WhatAnAncestorIsToBeRevokedAtTheCopyIsToo) {
+  const Image parent = publish("1");
+  test::Accounts accounts(folder / "home");
+  accounts.publish("alice", "child:1", {parent.id});
+  accounts.life("alice").revoke("web", test::far_away, "its key ends");
+  const auto there = west();
+  copy(home(), "child:1", *there);
+  const ImageEntry entry = there->resolve("child:1", Action::see);
+  EXPECT_EQ(entry.life.revoked_at, test::far_away);
+  EXPECT_EQ(entry.life.reason, "its key ends");
+}
+
+TEST_P(CopyTest, TheNewestThereIsTheOneThatWasMadeLast) {
+  publish("1");
+  std::this_thread::sleep_for(std::chrono::milliseconds(1100));  // moments have seconds
+  publish("2");
+  const auto there = west();
+  copy(home(), "web:2", *there);
+  copy(home(), "web:1", *there);
+  EXPECT_THAT(names(*there), ElementsAre("alice/web:2", "alice/web:1"));
+  EXPECT_EQ(there->resolve("web", Action::see).image.created, home().resolve("web:2", Action::see).image.created);
+}
+
+TEST_P(CopyTest, CopyingAgainBringsTheDatesOfTheOriginal) {
+  const bool can = GetParam() == RegionKind::folder;  // documents in a bucket never change
+  publish("1");
+  test::Accounts accounts(folder / "home");
+  const auto there = west();
+  copy(home(), "web:1", *there);
+  accounts.life("alice").deprecate("web:1", test::long_ago, {}, {});
+  const CopyReport report = copy(home(), "web:1", *there);
+  EXPECT_TRUE(report.was_there);
+  EXPECT_EQ(report.state_changed, can);
+  EXPECT_EQ(there->resolve("web:1", Action::see).state(), can ? ImageState::deprecated : ImageState::available);
+  EXPECT_FALSE(copy(home(), "web:1", *there).state_changed);
+}
+
 TEST_P(CopyTest, WhatIsRevokedIsNotCopied) {
   publish("1");
   test::Accounts(folder / "home").life("alice").revoke("web", test::long_ago, "a key in it");
