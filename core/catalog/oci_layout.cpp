@@ -92,9 +92,10 @@ void OciLayout::open_existing() {
     throw invalid(target_.string() + " has other things in it", "give a new folder, or an OCI image layout to add to");
   require_real(target_ / "oci-layout", fs::file_type::regular);
   require_real(target_ / "index.json", fs::file_type::regular);
-  fs::create_directories(target_ / "blobs/sha256");
-  require_real(target_ / "blobs", fs::file_type::directory);
-  require_real(target_ / "blobs/sha256", fs::file_type::directory);
+  for (const char* folder : {"blobs", "blobs/sha256"}) {  // never through a link to elsewhere
+    fs::create_directory(target_ / folder);
+    require_real(target_ / folder, fs::file_type::directory);
+  }
   lock_ = FileLock::exclusive(target_ / "oci-layout");
   const json version = parse(target_ / "oci-layout");
   if (!version.is_object() || version.value("imageLayoutVersion", json()) != "1.0.0")

@@ -187,6 +187,8 @@ void Publication::discard_pack() noexcept {
 void Publication::move_into_place(bool with_pack) {
   const StorePaths& paths = store_->paths;
   if (with_pack) {
+    using fs::perms;  // never written again
+    fs::permissions(staged_pack_, perms::owner_read | perms::group_read | perms::others_read);
     rename_file(staged_pack_, paths.pack(id_));
     sync_directory(paths.packs());
   }
