@@ -136,17 +136,6 @@ TEST_P(CopyTest, WhatAnAncestorIsToBeRevokedAtTheCopyIsToo) {
   EXPECT_EQ(entry.life.reason, "its key ends");
 }
 
-TEST_P(CopyTest, TheNewestThereIsTheOneThatWasMadeLast) {
-  publish("1");
-  std::this_thread::sleep_for(std::chrono::milliseconds(1100));  // moments have seconds
-  publish("2");
-  const auto there = west();
-  copy(home(), "web:2", *there);
-  copy(home(), "web:1", *there);
-  EXPECT_THAT(names(*there), ElementsAre("alice/web:2", "alice/web:1"));
-  EXPECT_EQ(there->resolve("web", Action::see).image.created, home().resolve("web:2", Action::see).image.created);
-}
-
 TEST_P(CopyTest, CopyingAgainBringsTheDatesOfTheOriginal) {
   const bool can = GetParam() == RegionKind::folder;  // documents in a bucket never change
   publish("1");

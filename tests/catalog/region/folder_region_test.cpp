@@ -1,5 +1,8 @@
 #include "catalog/region/folder_region.h"
 
+#include <chrono>
+#include <thread>
+
 #include "catalog/pack_file.h"
 #include "catalog/region/regions.h"
 
@@ -20,8 +23,21 @@ TEST_F(FolderRegionTest, AFlippedByteIsRefusedOnArrival) {
   FolderRegion other = home("alice", "other");
   const Error error = test::error_of([&] { copy(west(), "web", other); });
   EXPECT_THAT(error.what(), testing::HasSubstr("is damaged"));
-  EXPECT_THAT(other.images(), testing::IsEmpty());
+  ASSERT_EQ(other.images().size(), 1u);
+  EXPECT_EQ(other.images()[0].state(), ImageState::failed);
+  EXPECT_EQ(other.images()[0].life.error, error.what());
   EXPECT_TRUE(test::files_in(folder / "other" / "packs").empty());
+}
+
+TEST_F(FolderRegionTest, TheNewestIsTheOneThatWasMadeLast) {
+  publish("1");
+  std::this_thread::sleep_for(std::chrono::milliseconds(1100));  // moments have seconds
+  publish("2");
+  FolderRegion there = west();
+  copy(home(), "web:2", there);
+  copy(home(), "web:1", there);
+  EXPECT_THAT(names(there), testing::ElementsAre("alice/web:2", "alice/web:1"));
+  EXPECT_EQ(there.resolve("web", Action::see).image.created, home().resolve("web:2", Action::see).image.created);
 }
 
 TEST_F(FolderRegionTest, ReadsSingleChunks) {
