@@ -29,6 +29,8 @@ class PackWriter {
  public:
   /// Creates the file, which must not exist. The owner removes it when it is not wanted.
   explicit PackWriter(const std::filesystem::path&);
+  /// Goes on with a pack that was not sealed: its header and records end at `end`, and what comes after it is cut off.
+  PackWriter(const std::filesystem::path&, std::uint64_t end);
   PackWriter(const PackWriter&) = delete;
   PackWriter& operator=(const PackWriter&) = delete;
   ~PackWriter();
@@ -63,7 +65,7 @@ class PackWriter {
   void drain();
 
   File file_;
-  bool direct_;
+  bool direct_ = false;
   std::uint64_t end_ = 0;  // of what is reserved
   std::mutex mutex_;
   std::condition_variable changed_;

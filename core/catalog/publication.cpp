@@ -82,6 +82,20 @@ Publication::~Publication() {
   }
 }
 
+void Publication::resume(const Manifest& manifest) {
+  note_ = std::make_unique<CopyNote>(store_->paths, id_, manifest.content());
+  entries_ = adopt_unfinished(*store_, manifest, staged_pack_);
+  if (entries_.empty()) return;
+  for (const PackEntry& entry : entries_) {
+    resumed_.insert(entry.digest);
+    resumed_bytes_ += record_header_size + entry.stored;
+    charge_.count(entry.digest, entry.stored);
+  }
+  placed_ = resumed_;
+  charge_.cover(*lease_);
+  pack_ = std::make_unique<PackWriter>(staged_pack_, pack_header_size + resumed_bytes_);
+}
+
 bool Publication::is_placed(const Digest& digest) const {
   const std::shared_lock lock(placed_mutex_);
   return placed_.contains(digest);
@@ -170,6 +184,7 @@ void Publication::discard_pack() noexcept {
   entries_.clear();
   std::error_code ignored;
   fs::remove(staged_pack_, ignored);
+  note_.reset();
 }
 
 void Publication::move_into_place(bool with_pack) {
@@ -244,6 +259,7 @@ void Publication::finish() {
   if (image_.stored_bytes == 0) discard_pack();
   std::error_code ignored;
   fs::remove(staged_manifest_, ignored);
+  note_.reset();
   lease_.reset();
 }
 

@@ -126,6 +126,8 @@ CopyReport copy_image(const Region& from, const ImageEntry& original, Region& to
   report.channel_moved = !options.channel.empty();
   report.moved_chunks = sink->moved_chunks();
   report.moved_bytes = sink->moved_bytes();
+  report.resumed_chunks = sink->resumed_chunks();
+  report.resumed_bytes = sink->resumed_bytes();
   return report;
 }
 

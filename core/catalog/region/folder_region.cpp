@@ -11,9 +11,10 @@ namespace {
 /// A publication in the other catalog: its order of writes, its locks and its limits are a copy's, too.
 class FolderSink final : public RegionSink {
  public:
-  FolderSink(std::shared_ptr<Store> store, const ImageEntry& copy, const std::string& channel)
+  FolderSink(std::shared_ptr<Store> store, const ImageEntry& copy, const Manifest& manifest, const std::string& channel)
       : publication_(std::move(store), draft_of(copy, channel), copy.owner) {
     publication_.take_over(copy);
+    publication_.resume(manifest);
   }
 
   bool knows(const Digest& digest) const override { return publication_.knows(digest); }
@@ -24,8 +25,10 @@ class FolderSink final : public RegionSink {
   void store(Encoded& encoded) override { publication_.store(encoded); }
   void finish() override { publication_.finish(); }
 
-  std::uint64_t moved_chunks() const override { return publication_.new_chunks(); }
-  std::uint64_t moved_bytes() const override { return publication_.image().stored_bytes; }
+  std::uint64_t moved_chunks() const override { return publication_.new_chunks() - resumed_chunks(); }
+  std::uint64_t moved_bytes() const override { return publication_.image().stored_bytes - resumed_bytes(); }
+  std::uint64_t resumed_chunks() const override { return publication_.resumed_chunks(); }
+  std::uint64_t resumed_bytes() const override { return publication_.resumed_bytes(); }
 
  private:
   static ImageDraft draft_of(const ImageEntry& copy, const std::string& channel) {
@@ -67,10 +70,11 @@ void FolderRegion::read_chunk(const Digest& digest, std::span<std::byte> into) c
   index_->packs()[found.pack]->read(*found.entry, into);
 }
 
-std::unique_ptr<RegionSink> FolderRegion::receive(const ImageEntry& copy, const Manifest&, const std::string& channel) {
+std::unique_ptr<RegionSink> FolderRegion::receive(const ImageEntry& copy, const Manifest& manifest,
+                                                  const std::string& channel) {
   const auto store = catalog_->view().shared_store();
   store->sweep_leftovers();
-  return std::make_unique<FolderSink>(store, copy, channel);
+  return std::make_unique<FolderSink>(store, copy, manifest, channel);
 }
 
 void FolderRegion::point(const ImageEntry& at, const std::string& channel) {

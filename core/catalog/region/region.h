@@ -23,6 +23,10 @@ class RegionSink : public BlockSink {
   /// After finish(): the chunks that were not there before, and their bytes as they are stored.
   virtual std::uint64_t moved_chunks() const = 0;
   virtual std::uint64_t moved_bytes() const = 0;
+  /// What a copy of the same that was killed had moved, and this one went on from, as far as the region can tell that
+  /// from what was there.
+  virtual std::uint64_t resumed_chunks() const { return 0; }
+  virtual std::uint64_t resumed_bytes() const { return 0; }
 };
 
 /// Used as one account, by one thread; but what read() returns may be read by any. Errors name the region.
