@@ -40,6 +40,8 @@ class PackWriter {
   /// [any thread] Brings bytes to a place that was reserved; each byte once. Waits while the disk is behind. Throws
   /// what writing threw.
   void fill(std::uint64_t offset, std::span<const std::byte>);
+  /// Waits until every segment that is full is written. Throws what writing threw.
+  void drain();
   /// Once, when all that was reserved is filled: the index, then fsync. Returns the size of the file.
   std::uint64_t seal(std::span<const PackEntry>);
 
@@ -62,7 +64,6 @@ class PackWriter {
   void filled(std::uint64_t number, std::size_t size);
   void write_loop();
   void write(const Full&);
-  void drain();
 
   File file_;
   bool direct_ = false;

@@ -68,7 +68,7 @@ Publication::Publication(std::shared_ptr<Store> store, ImageDraft draft, std::st
 
 Publication::~Publication() {
   if (recorded_) return;
-  discard_pack();
+  if (!left_) discard_pack();
   manifest_.reset();
   std::error_code ignored;
   fs::remove(staged_manifest_, ignored);
@@ -82,9 +82,9 @@ Publication::~Publication() {
   }
 }
 
-void Publication::resume(const Manifest& manifest) {
+void Publication::resume(const Manifest& manifest, const std::stop_token& stop) {
   note_ = std::make_unique<CopyNote>(store_->paths, id_, manifest.content());
-  entries_ = adopt_unfinished(*store_, manifest, staged_pack_);
+  entries_ = adopt_unfinished(*store_, manifest, staged_pack_, stop);
   if (entries_.empty()) return;
   for (const PackEntry& entry : entries_) {
     resumed_.insert(entry.digest);
@@ -94,6 +94,20 @@ void Publication::resume(const Manifest& manifest) {
   placed_ = resumed_;
   charge_.cover(*lease_);
   pack_ = std::make_unique<PackWriter>(staged_pack_, pack_header_size + resumed_bytes_);
+}
+
+void Publication::leave() noexcept {
+  std::error_code ignored;
+  if (!note_ || !fs::exists(staged_pack_, ignored)) return;
+  try {
+    if (pack_) pack_->drain();
+  } catch (const std::exception&) {
+    return;  // the disk is full or fails: what was staged goes
+  }
+  pack_.reset();
+  note_->keep();
+  note_.reset();
+  left_ = true;
 }
 
 bool Publication::is_placed(const Digest& digest) const {

@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <shared_mutex>
+#include <stop_token>
 #include <string>
 #include <unordered_set>
 #include <vector>
@@ -41,10 +42,12 @@ class Publication final : public ImageSink {
 
   /// Before finish(): the image is a copy of this one, and keeps its id, parents, labels and dates.
   void take_over(ImageEntry original) { original_ = std::move(original); }
-  /// Before the first chunk: the disk is this one, and a copy of it that was killed has left the chunks that it had
-  /// stored; they are known from here on. When this one is killed, the next can go on from it. Throws refused() when
-  /// they are too much for the owner's quota.
-  void resume(const Manifest&);
+  /// Before the first chunk: the disk is this one. Chunks that a copy of it stored which was killed, or called leave(),
+  /// are known from here on; and when this one is killed, the next can go on from it. Throws refused() when they are
+  /// too much for the owner's quota.
+  void resume(const Manifest&, const std::stop_token&);
+  /// Instead of finish(), after resume(), also one that throws: what is stored stays for the next copy.
+  void leave() noexcept;
 
   void set_facts(Facts facts) override { draft_.facts = std::move(facts); }
   const Image& image() const override { return image_; }
@@ -86,7 +89,7 @@ class Publication final : public ImageSink {
   std::unordered_set<Digest> resumed_;
   std::uint64_t resumed_bytes_ = 0;
   std::uint64_t all_chunks_ = 0;
-  bool recorded_ = false, recording_ = false;
+  bool recorded_ = false, recording_ = false, left_ = false;
 };
 
 }  // namespace kiln

@@ -51,7 +51,15 @@ std::optional<Note> read_note(const fs::path& file) {
   }
 }
 
-/// The leases of killed copies of that content, the one with the largest pack first.
+fs::path write_note(const fs::path& path, const Digest& content) {
+  const std::string text = std::string(note_heading) + "\nsha256:" + to_hex(content) + "\n" + host_boot_id() + "\n";
+  NewFile note(path);
+  note.file().write_at(0, std::as_bytes(std::span(text)));
+  note.keep();
+  return path;
+}
+
+/// The leases of unfinished copies of that content, the one with the largest pack first.
 std::vector<std::string> candidates(const StorePaths& paths, const Digest& content) {
   // Whether a process of another host, or of a kernel that a network's file system has outlived, still writes cannot
   // be known from here.
@@ -119,11 +127,12 @@ bool is_whole(const PackFile& pack, const PackEntry& entry) {
   }
 }
 
-/// How many of the first `count` records come before the first that is damaged. Reads them on all cores.
-std::size_t count_whole(const PackFile& pack, std::size_t count) {
+/// How many of the first `count` records come before the first that is damaged. Reads them on all cores, and fewer when
+/// that is stopped.
+std::size_t count_whole(const PackFile& pack, std::size_t count, const std::stop_token& stop) {
   std::atomic<std::size_t> next = 0, end = count;
   const auto work = [&] {
-    for (std::size_t i = next++; i < end; i = next++) {
+    for (std::size_t i = next++; i < end && !stop.stop_requested(); i = next++) {
       if (is_whole(pack, pack.entries()[i])) continue;
       for (std::size_t known = end; i < known && !end.compare_exchange_weak(known, i);) {
       }
@@ -136,11 +145,11 @@ std::size_t count_whole(const PackFile& pack, std::size_t count) {
   return end;
 }
 
-std::vector<PackEntry> whole_records(const fs::path& file, const Manifest& manifest) {
+std::vector<PackEntry> whole_records(const fs::path& file, const Manifest& manifest, const std::stop_token& stop) {
   read_from_disk(file);
   if (!has_header(file)) return {};
   const PackFile pack(file);
-  const std::size_t count = count_whole(pack, count_in_sequence(pack.entries(), manifest));
+  const std::size_t count = count_whole(pack, count_in_sequence(pack.entries(), manifest), stop);
   return {pack.entries().begin(), pack.entries().begin() + static_cast<std::ptrdiff_t>(count)};
 }
 
@@ -153,20 +162,11 @@ bool take_largest(const Store& store, const Digest& content, const fs::path& int
 }  // namespace
 
 CopyNote::CopyNote(const StorePaths& paths, const std::string& lease, const Digest& content)
-    : file_(note_of(paths, lease)), alive_(FileLock::exclusive(file_)) {
-  const std::string text = std::string(note_heading) + "\nsha256:" + to_hex(content) + "\n" + host_boot_id() + "\n";
-  try {
-    File::open_write(file_).write_at(0, std::as_bytes(std::span(text)));
-  } catch (...) {
-    std::error_code ignored;
-    fs::remove(file_, ignored);
-    throw;
-  }
-}
+    : file_(write_note(note_of(paths, lease), content)), alive_(FileLock::exclusive(file_)) {}
 
 CopyNote::~CopyNote() {
   std::error_code ignored;
-  fs::remove(file_, ignored);
+  if (!kept_) fs::remove(file_, ignored);
 }
 
 std::optional<UnfinishedCopy> unfinished_copy(const StorePaths& paths, const std::string& lease) {
@@ -182,17 +182,19 @@ std::optional<UnfinishedCopy> unfinished_copy(const StorePaths& paths, const std
   return UnfinishedCopy{note->content, bytes, later(now_moment(), left)};
 }
 
-std::vector<PackEntry> adopt_unfinished(const Store& store, const Manifest& manifest, const fs::path& into) {
+std::vector<PackEntry> adopt_unfinished(const Store& store, const Manifest& manifest, const fs::path& into,
+                                        const std::stop_token& stop) {
+  std::vector<PackEntry> records;
   try {
     if (!take_largest(store, manifest.content(), into)) return {};
-    std::vector<PackEntry> records = whole_records(into, manifest);
-    if (!records.empty()) return records;
+    records = whole_records(into, manifest, stop);
   } catch (const Error&) {
     // what cannot be read, locked or fsynced is not gone on from
   }
+  if (stop.stop_requested()) throw cancelled();
   std::error_code ignored;
-  fs::remove(into, ignored);
-  return {};
+  if (records.empty()) fs::remove(into, ignored);
+  return records;
 }
 
 }  // namespace kiln

@@ -25,7 +25,7 @@ std::string sentence(const CopyReport& report, const std::string& channel, doubl
     text += fmt::format("{} of {} chunks moved, {} in {:.1f} s", grouped(report.moved_chunks),
                         grouped(report.all_chunks), format_bytes(report.moved_bytes), seconds);
   if (report.resumed_chunks > 0)
-    text += fmt::format("; {} ({}) are of a copy that was killed", grouped(report.resumed_chunks),
+    text += fmt::format("; {} ({}) had been moved before", grouped(report.resumed_chunks),
                         format_bytes(report.resumed_bytes));
   if (report.channel_moved)
     text += fmt::format("; {}:{} is {}", report.image.image.name, channel, report.image.image.version);

@@ -1,5 +1,6 @@
-// Every call by which a publish, a removal, a collection and a copy change files: the process is killed in it, or the
-// call fails. After each of them the catalog is opened again, and everything in it is read.
+// Every call by which a publish, a removal, a collection, a copy, and a copy that goes on from a killed one, change
+// files: the process is killed in it, or the call fails. After each of them the catalog is opened again, and everything
+// in it is read.
 
 #include <gmock/gmock.h>
 
@@ -32,9 +33,9 @@ const Operation operations[] = {{"publish", {"publish", "new", "3"}, 80},
                                 {"remove", {"remove", "victim"}, 65},
                                 {"collect", {"collect"}, 40},
                                 {"copy", {"copy", "victim", "OTHER"}, 85},
-                                {"resume", {"copy", "victim", "OTHER"}, 85}};
+                                {"resume", {"copy", "victim", "OTHER"}, 105}};
 const char* const faults[] = {"signal=SIGKILL", "error=EIO", "error=ENOSPC"};
-static_assert((80 + 65 + 40 + 85 + 85) * std::size(faults) >= 500);
+static_assert((80 + 65 + 40 + 85 + 105) * std::size(faults) >= 500);
 
 class Fault : public testing::TestWithParam<std::tuple<int, int>> {
  protected:

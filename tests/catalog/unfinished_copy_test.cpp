@@ -92,6 +92,52 @@ TEST_F(UnfinishedCopyTest, OneThatIsKilledAgainLosesNothing) {
   EXPECT_GE(copy_again().resumed_chunks + 1, first);
 }
 
+TEST_F(UnfinishedCopyTest, OneThatIsInterruptedIsGoneOnFrom) {
+  std::stop_source stop;
+  const FolderRegion from = home();
+  const auto interrupt = [&](std::uint64_t done, std::uint64_t total) {
+    if (done >= total * 3 / 4) stop.request_stop();
+    std::this_thread::sleep_for(60ms);  // so that every batch is told of
+  };
+  const Error error = test::error_of([&] {
+    FolderRegion there = west();
+    copy_image(from, from.resolve("web", Action::copy), there, {.stop = stop.get_token(), .progress = interrupt});
+  });
+  EXPECT_EQ(error.failure(), Failure::cancelled);
+  EXPECT_THAT(staging(), SizeIs(2));
+  EXPECT_THAT(LocalCatalog(folder / "west").view().store().leases.list(), IsEmpty());
+  EXPECT_GT(copy_again().resumed_chunks, 40u);
+}
+
+TEST_F(UnfinishedCopyTest, OneThatIsInterruptedBeforeItGoesOnLosesNothing) {
+  copy_and_be_killed();
+  const std::size_t chunks = left().size();
+  std::stop_source stop;
+  stop.request_stop();
+  const FolderRegion from = home();
+  const Error error = test::error_of([&] {
+    FolderRegion there = west();
+    copy_image(from, from.resolve("web", Action::copy), there, {.stop = stop.get_token()});
+  });
+  EXPECT_EQ(error.failure(), Failure::cancelled);
+  EXPECT_EQ(left().size(), chunks);
+  EXPECT_GE(copy_again().resumed_chunks + 1, chunks);
+}
+
+TEST_F(UnfinishedCopyTest, OneWhoseSourceFailedIsGoneOnFrom) {
+  const auto source = test::only_file(folder / "home/packs");
+  const std::uint64_t at = PackFile(source).entries().back().offset + record_header_size + 5;
+  test::flip_byte(source, at);
+  const Error error = test::error_of([&] {
+    FolderRegion there = west();
+    copy(home(), "web", there);
+  });
+  EXPECT_THAT(error.what(), HasSubstr("is damaged"));
+  EXPECT_THAT(staging(), SizeIs(2));
+  test::flip_byte(source, at);
+  EXPECT_GT(copy_again().resumed_chunks, 40u);
+}
+
 TEST_F(UnfinishedCopyTest, IsKeptForItsTermAndNoLonger) {
   copy_and_be_killed();
   LocalCatalog catalog(folder / "west", {"operator", true});
@@ -180,6 +226,7 @@ TEST_F(UnfinishedCopyTest, OneThatLivesIsLeftAlone) {
   const ImageEntry image = from.resolve("web", Action::copy);
   const Manifest manifest = from.manifest(image.image);
   auto sink = there.receive(image, manifest, "");
+  sink->resume(manifest, {});
   const auto reader = from.read(image.image);
   BlockSink* sinks[] = {sink.get()};
   pump(*reader, sinks, {.known = &manifest, .known_is_whole = true});

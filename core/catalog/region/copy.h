@@ -27,7 +27,7 @@ struct CopyReport {
   bool channel_moved = false;
   std::uint64_t moved_chunks = 0, all_chunks = 0;  ///< all: distinct ones of the disk
   std::uint64_t moved_bytes = 0;                   ///< as they are stored
-  /// Of a copy that was killed, and that this one went on from.
+  /// What another copy had moved before it was killed or interrupted, and this one went on from.
   std::uint64_t resumed_chunks = 0, resumed_bytes = 0;
 };
 

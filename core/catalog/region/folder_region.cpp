@@ -11,10 +11,9 @@ namespace {
 /// A publication in the other catalog: its order of writes, its locks and its limits are a copy's, too.
 class FolderSink final : public RegionSink {
  public:
-  FolderSink(std::shared_ptr<Store> store, const ImageEntry& copy, const Manifest& manifest, const std::string& channel)
+  FolderSink(std::shared_ptr<Store> store, const ImageEntry& copy, const std::string& channel)
       : publication_(std::move(store), draft_of(copy, channel), copy.owner) {
     publication_.take_over(copy);
-    publication_.resume(manifest);
   }
 
   bool knows(const Digest& digest) const override { return publication_.knows(digest); }
@@ -24,6 +23,8 @@ class FolderSink final : public RegionSink {
   void append(Encoded& encoded) override { publication_.append(encoded); }
   void store(Encoded& encoded) override { publication_.store(encoded); }
   void finish() override { publication_.finish(); }
+  void resume(const Manifest& manifest, const std::stop_token& stop) override { publication_.resume(manifest, stop); }
+  void leave() noexcept override { publication_.leave(); }
 
   std::uint64_t moved_chunks() const override { return publication_.new_chunks() - resumed_chunks(); }
   std::uint64_t moved_bytes() const override { return publication_.image().stored_bytes - resumed_bytes(); }
@@ -70,11 +71,10 @@ void FolderRegion::read_chunk(const Digest& digest, std::span<std::byte> into) c
   index_->packs()[found.pack]->read(*found.entry, into);
 }
 
-std::unique_ptr<RegionSink> FolderRegion::receive(const ImageEntry& copy, const Manifest& manifest,
-                                                  const std::string& channel) {
+std::unique_ptr<RegionSink> FolderRegion::receive(const ImageEntry& copy, const Manifest&, const std::string& channel) {
   const auto store = catalog_->view().shared_store();
   store->sweep_leftovers();
-  return std::make_unique<FolderSink>(store, copy, manifest, channel);
+  return std::make_unique<FolderSink>(store, copy, channel);
 }
 
 void FolderRegion::point(const ImageEntry& at, const std::string& channel) {
