@@ -95,6 +95,26 @@ unsigned workers_between(const Region& from, const Region& to) {
   return std::max(from.parallel(), to.parallel());
 }
 
+/// Goes on from what is there of a copy that was killed, and brings the rest.
+void move_missing(const BlockReader& source, const Manifest& manifest, RegionSink& sink, unsigned workers,
+                  const CopyOptions& options) {
+  const MissingOnly missing(source, manifest, sink);
+  const std::array<BlockSink*, 1> sinks{&sink};
+  try {
+    sink.resume(manifest, options.stop);
+    (void)pump(missing, sinks,
+               {.stop = options.stop,
+                .progress = options.progress,
+                .workers = workers,
+                .known = &manifest,
+                .known_is_whole = true});
+  } catch (const Error& error) {
+    // Not when the other side refused or failed: then what it has of this is not to take up its space.
+    if (error.failure() == Failure::cancelled || missing.source_failed()) sink.leave();
+    throw;
+  }
+}
+
 bool contains(const std::vector<std::string>& words, const std::string& word) {
   return std::ranges::find(words, word) != words.end();
 }
@@ -120,21 +140,7 @@ CopyReport copy_image(const Region& from, const ImageEntry& original, Region& to
   }
   const auto source = from.read(original.image);
   const auto sink = to.receive(copy, manifest, options.channel);
-  const MissingOnly missing(*source, manifest, *sink);
-  const std::array<BlockSink*, 1> sinks{sink.get()};
-  try {
-    sink->resume(manifest, options.stop);
-    (void)pump(missing, sinks,
-               {.stop = options.stop,
-                .progress = options.progress,
-                .workers = workers_between(from, to),
-                .known = &manifest,
-                .known_is_whole = true});
-  } catch (const Error& error) {
-    // Not when the other side refused or failed: then what it has of this is not to take up its space.
-    if (error.failure() == Failure::cancelled || missing.source_failed()) sink->leave();
-    throw;
-  }
+  move_missing(*source, manifest, *sink, workers_between(from, to), options);
   // It may have been revoked, or a share of it ended, while it was read.
   (void)from.resolve(original.image.id, Action::copy);
   try {
