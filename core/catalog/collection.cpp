@@ -1,12 +1,14 @@
 #include "catalog/collection.h"
 
 #include <filesystem>
+#include <optional>
 #include <set>
 #include <thread>
 #include <utility>
 
 #include "catalog/lease.h"
 #include "catalog/store.h"
+#include "catalog/unfinished_copy.h"
 #include "catalog/usage_meter.h"
 
 namespace kiln {
@@ -20,6 +22,13 @@ std::string holder_of(const fs::path& file) {
   const std::string name = file.filename();
   const std::size_t from = name.starts_with('.') ? 1 : 0;
   return name.substr(from, name.find('.', from) - from);
+}
+
+/// When the file is what a copy that was killed can go on from, or the note beside that.
+std::optional<UnfinishedCopy> kept_copy(const StorePaths& paths, const fs::path& file) {
+  const std::string lease = holder_of(file);
+  if (file.filename() != lease + ".pack" && file.filename() != lease + ".copy") return std::nullopt;
+  return unfinished_copy(paths, lease);
 }
 
 class Collection {
@@ -96,14 +105,18 @@ class Collection {
       return;
     }
     std::set<std::string> packs, disks, leases;
+    std::set<Digest> contents;
     for (const PackRecord& pack : store_.records.packs()) packs.insert(store_.paths.pack(pack.id).filename());
-    for (const DiskRecord& disk : store_.records.disks()) disks.insert(store_.paths.manifest(disk.content).filename());
+    for (const DiskRecord& disk : store_.records.disks()) {
+      disks.insert(store_.paths.manifest(disk.content).filename());
+      contents.insert(disk.content);
+    }
     for (const LeaseRecord& lease : store_.leases.list())
       if (!dead.contains(lease.id)) leases.insert(lease.id);
     put_aside_others(store_.paths.packs(), ".pack", packs);
     put_aside_others(store_.paths.disks(), ".manifest", disks);
     empty_quarantine(packs, disks);
-    remove_staged(leases);
+    remove_staged(leases, contents);
     if (!options_.dry_run) forget_damage(packs);
   }
 
@@ -141,12 +154,24 @@ class Collection {
     }
   }
 
-  void remove_staged(const std::set<std::string>& leases) {
+  void remove_staged(const std::set<std::string>& leases, const std::set<Digest>& contents) {
+    std::vector<fs::directory_entry> gone;
     for (const fs::directory_entry& entry : fs::directory_iterator(store_.paths.staging())) {
       const std::string holder = holder_of(entry.path());
       if (leases.contains(holder) || is_beginning(holder)) continue;
-      remove(entry, "whoever made it is gone");
+      if (const auto copy = kept_copy(store_.paths, entry.path()); copy && !contents.contains(copy->content))
+        report(entry, *copy);
+      else
+        gone.push_back(entry);  // removed after the last look at a note
     }
+    for (const fs::directory_entry& entry : gone) remove(entry, "whoever made it is gone");
+  }
+
+  void report(const fs::directory_entry& entry, const UnfinishedCopy& copy) {
+    if (entry.path().extension() != ".pack") return;
+    const std::string content = to_hex(copy.content).substr(0, 12);  // as much as a table's line has room for
+    out_.items.push_back({Kind::file, entry.path().lexically_relative(store_.paths.root), copy.bytes,
+                          "a copy of sha256:" + content + " can go on from it until " + copy.until, true});
   }
 
   /// Marks of packs that are gone.
@@ -187,7 +212,7 @@ Collected collect(Store& store, const CollectOptions& options) {
 
 bool has_leftovers(const Store& store) {
   for (const fs::directory_entry& entry : fs::directory_iterator(store.paths.staging()))
-    if (!Lease::is_held(store.paths, holder_of(entry.path()))) return true;
+    if (!Lease::is_held(store.paths, holder_of(entry.path())) && !kept_copy(store.paths, entry.path())) return true;
   return false;
 }
 

@@ -5,7 +5,8 @@
 //     a disk that no image has             ─▶ its record goes, its manifest goes
 //     a pack that no disk has              ─▶ condemned: no new publish counts on it. It goes once every lease that was
 //                                             there when it was condemned has ended
-//     a lease whose process is dead, or that ended longer than the grace ago ─▶ it goes, with what it has in staging/
+//     a lease whose process is dead, or that ended longer than the grace ago ─▶ it goes, with what it has in staging/;
+//                                             but what another copy can go on from stays for a term (unfinished_copy.h)
 //     a pack or manifest without record    ─▶ quarantine: records that were restored may name it again. It goes after
 //                                             quarantine_term
 //     a staged file without lease          ─▶ it goes
@@ -45,13 +46,14 @@ struct Collectable {
 struct Collected {
   std::vector<Collectable> items;
   std::uint64_t packs = 0, bytes = 0;  ///< that are gone
-  /// Something has to wait: packs for leases, files for somebody who is just naming files. A later collection takes it.
+  /// Something has to wait: packs for leases, files for somebody who is just naming files. The next one who opens the
+  /// store collects. Not set for what only waits for its term.
   bool postponed = false;
 };
 
 Collected collect(Store&, const CollectOptions& = {});
 
-/// Whether there is something in staging/ that no living process holds.
+/// Whether there is something in staging/ that no living process holds and no copy can go on from.
 bool has_leftovers(const Store&);
 
 }  // namespace kiln

@@ -15,13 +15,14 @@ namespace {
 
 constexpr std::size_t segment_size = 4u << 20, alignment = 4096, queue_limit = 4;
 
-/// Not every file system that accepts the flag accepts the writes, so one block is written to find out.
+/// Not every file system that accepts the flag accepts the writes, so one block is written, as it is, to find out.
 bool use_direct(const File& file) {
-  const int flags = ::fcntl(file.fd(), F_GETFL);
-  if (flags < 0 || ::fcntl(file.fd(), F_SETFL, flags | O_DIRECT) != 0) return false;
   const std::unique_ptr<void, decltype(&std::free)> block(std::aligned_alloc(alignment, alignment), &std::free);
   if (!block) throw std::bad_alloc();
   std::memset(block.get(), 0, alignment);
+  (void)file.read_some(0, {static_cast<std::byte*>(block.get()), alignment});
+  const int flags = ::fcntl(file.fd(), F_GETFL);
+  if (flags < 0 || ::fcntl(file.fd(), F_SETFL, flags | O_DIRECT) != 0) return false;
   if (::pwrite(file.fd(), block.get(), alignment, 0) == static_cast<ssize_t>(alignment)) return true;
   ::fcntl(file.fd(), F_SETFL, flags);  // whatever went wrong, an ordinary write reports it
   return false;
@@ -33,6 +34,19 @@ PackWriter::PackWriter(const std::filesystem::path& path) : file_(File::create(p
   std::array<std::byte, pack_header_size> header{};
   put_pack_header(header);
   fill(reserve(header.size()), header);
+  thread_ = std::thread([this] { write_loop(); });
+}
+
+PackWriter::PackWriter(const std::filesystem::path& path, std::uint64_t end)
+    : file_(File::open_write(path)), end_(end) {
+  file_.truncate(end);
+  const std::uint64_t number = end / segment_size;
+  if (const std::size_t used = end % segment_size; used > 0) {
+    Buffer bytes = take_buffer();
+    file_.read_at(number * segment_size, std::span(bytes.get(), used));
+    open_[number] = {std::move(bytes), used};
+  }
+  direct_ = use_direct(file_);
   thread_ = std::thread([this] { write_loop(); });
 }
 

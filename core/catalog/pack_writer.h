@@ -29,6 +29,8 @@ class PackWriter {
  public:
   /// Creates the file, which must not exist. The owner removes it when it is not wanted.
   explicit PackWriter(const std::filesystem::path&);
+  /// Goes on with a pack that was not sealed: its header and records end at `end`, and what comes after it is cut off.
+  PackWriter(const std::filesystem::path&, std::uint64_t end);
   PackWriter(const PackWriter&) = delete;
   PackWriter& operator=(const PackWriter&) = delete;
   ~PackWriter();
@@ -38,6 +40,8 @@ class PackWriter {
   /// [any thread] Brings bytes to a place that was reserved; each byte once. Waits while the disk is behind. Throws
   /// what writing threw.
   void fill(std::uint64_t offset, std::span<const std::byte>);
+  /// Waits until every segment that is full is written. Throws what writing threw.
+  void drain();
   /// Once, when all that was reserved is filled: the index, then fsync. Returns the size of the file.
   std::uint64_t seal(std::span<const PackEntry>);
 
@@ -60,10 +64,9 @@ class PackWriter {
   void filled(std::uint64_t number, std::size_t size);
   void write_loop();
   void write(const Full&);
-  void drain();
 
   File file_;
-  bool direct_;
+  bool direct_ = false;
   std::uint64_t end_ = 0;  // of what is reserved
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -76,7 +76,7 @@ Publication::Publication(std::shared_ptr<Store> store, ImageDraft draft, std::st
 
 Publication::~Publication() {
   if (recorded_) return;
-  discard_pack();
+  if (!left_) discard_pack();
   manifest_.reset();
   std::error_code ignored;
   fs::remove(staged_manifest_, ignored);
@@ -92,6 +92,34 @@ Publication::~Publication() {
 
 void Publication::failed(const std::string& why) noexcept {
   if (!recorded_ && lease_) lease_->failed(why);
+}
+
+void Publication::resume(const Manifest& manifest, const std::stop_token& stop) {
+  note_ = std::make_unique<CopyNote>(store_->paths, id_, manifest.content());
+  entries_ = adopt_unfinished(*store_, manifest, staged_pack_, stop);
+  if (entries_.empty()) return;
+  for (const PackEntry& entry : entries_) {
+    resumed_.insert(entry.digest);
+    resumed_bytes_ += record_header_size + entry.stored;
+    charge_.count(entry.digest, entry.stored);
+  }
+  placed_ = resumed_;
+  charge_.cover(*lease_);
+  pack_ = std::make_unique<PackWriter>(staged_pack_, pack_header_size + resumed_bytes_);
+}
+
+void Publication::leave() noexcept {
+  std::error_code ignored;
+  if (!note_ || !fs::exists(staged_pack_, ignored)) return;
+  try {
+    if (pack_) pack_->drain();
+  } catch (const std::exception&) {
+    return;  // the disk is full or fails: what was staged goes
+  }
+  pack_.reset();
+  note_->keep();
+  note_.reset();
+  left_ = true;
 }
 
 bool Publication::is_placed(const Digest& digest) const {
@@ -182,6 +210,7 @@ void Publication::discard_pack() noexcept {
   entries_.clear();
   std::error_code ignored;
   fs::remove(staged_pack_, ignored);
+  note_.reset();
 }
 
 void Publication::move_into_place(bool with_pack) {
@@ -263,6 +292,7 @@ void Publication::finish() {
   if (image_.stored_bytes == 0) discard_pack();
   std::error_code ignored;
   fs::remove(staged_manifest_, ignored);
+  note_.reset();
   lease_.reset();
 }
 

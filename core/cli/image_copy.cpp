@@ -27,6 +27,9 @@ std::string sentence(const CopyReport& report, const std::string& channel, doubl
   else
     text += fmt::format("{} of {} chunks moved, {} in {:.1f} s", grouped(report.moved_chunks),
                         grouped(report.all_chunks), format_bytes(report.moved_bytes), seconds);
+  if (report.resumed_chunks > 0)
+    text += fmt::format("; {} ({}) had been moved before", grouped(report.resumed_chunks),
+                        format_bytes(report.resumed_bytes));
   if (report.channel_moved)
     text += fmt::format("; {}:{} is {}", report.image.image.name, channel, report.image.image.version);
   return text;
@@ -42,8 +45,10 @@ Json to_json(const CopyReport& report) {
           {"state", to_text(report.image.state())},
           {"state_changed", report.state_changed},
           {"chunks_moved", report.moved_chunks},
-          {"chunks_there", report.all_chunks - report.moved_chunks},
-          {"bytes_moved", report.moved_bytes}};
+          {"chunks_resumed", report.resumed_chunks},
+          {"chunks_there", report.all_chunks - report.moved_chunks - report.resumed_chunks},
+          {"bytes_moved", report.moved_bytes},
+          {"bytes_resumed", report.resumed_bytes}};
 }
 
 using CopyOne = CopyReport (*)(const Region& from, const std::string& reference, Region& to, const CopyOptions&);

@@ -1,7 +1,5 @@
 #include "machine/instance_record.h"
 
-#include <fstream>
-
 #include <kiln/file.h>
 
 #include <nlohmann/json.hpp>
@@ -38,13 +36,6 @@ Instance from_json(const json& j) {
 }
 
 }  // namespace
-
-std::string host_boot_id() {
-  std::ifstream file("/proc/sys/kernel/random/boot_id");
-  std::string id;
-  std::getline(file, id);
-  return id;
-}
 
 std::optional<Instance> read_instance(const std::filesystem::path& folder) {
   try {

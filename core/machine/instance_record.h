@@ -9,7 +9,5 @@ namespace kiln {
 std::optional<Instance> read_instance(const std::filesystem::path& folder);
 /// Replaces the record in one step.
 void write_instance(const Instance&);
-/// This boot of the host (proc(5): /proc/sys/kernel/random/boot_id).
-std::string host_boot_id();
 
 }  // namespace kiln

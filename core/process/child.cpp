@@ -99,6 +99,13 @@ pid_t start_daemon(const Command& command, const std::filesystem::path& output,
   return spawn_daemon(command, {in.get(), out.get(), out.get(), directory});
 }
 
+std::string host_boot_id() {
+  std::ifstream file("/proc/sys/kernel/random/boot_id");
+  std::string id;
+  std::getline(file, id);
+  return id;
+}
+
 std::optional<ProcessId> identify(pid_t pid) {
   std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
   std::string text;

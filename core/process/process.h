@@ -114,6 +114,8 @@ struct ProcessId {
   bool operator==(const ProcessId&) const = default;
 };
 
+/// This boot of the host (proc(5): /proc/sys/kernel/random/boot_id); empty when the host does not tell.
+std::string host_boot_id();
 /// Nothing when no such process runs (a zombie does not).
 std::optional<ProcessId> identify(pid_t);
 /// Sends a signal to exactly that process; false when it is gone.

@@ -1,5 +1,6 @@
-// Every call by which a publish, a removal, a collection and a copy change files: the process is killed in it, or the
-// call fails. After each of them the catalog is opened again, and everything in it is read.
+// Every call by which a publish, a removal, a collection, a copy, and a copy that goes on from a killed one, change
+// files: the process is killed in it, or the call fails. After each of them the catalog is opened again, and everything
+// in it is read.
 
 #include <gmock/gmock.h>
 
@@ -16,6 +17,7 @@ namespace {
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::SizeIs;
 
 constexpr std::uint64_t size = 1 << 20;  // as of catalog_operation
 constexpr const char* calls[] = {"pwrite64", "write",  "fsync",    "fdatasync", "ftruncate",
@@ -30,9 +32,10 @@ struct Operation {
 const Operation operations[] = {{"publish", {"publish", "new", "3"}, 80},
                                 {"remove", {"remove", "victim"}, 65},
                                 {"collect", {"collect"}, 40},
-                                {"copy", {"copy", "victim", "OTHER"}, 85}};
+                                {"copy", {"copy", "victim", "OTHER"}, 85},
+                                {"resume", {"copy", "victim", "OTHER"}, 105}};
 const char* const faults[] = {"signal=SIGKILL", "error=EIO", "error=ENOSPC"};
-static_assert((80 + 65 + 40 + 85) * std::size(faults) >= 500);
+static_assert((80 + 65 + 40 + 85 + 105) * std::size(faults) >= 500);
 
 class Fault : public testing::TestWithParam<std::tuple<int, int>> {
  protected:
@@ -40,7 +43,21 @@ class Fault : public testing::TestWithParam<std::tuple<int, int>> {
     test::publish(*open(before / "c"), keep, {"keep", "1", "stable", 0, {}});
     test::publish(*open(before / "c"), victim, {"victim", "1", "stable", 0, {}});
     test::publish(*open(before / "other"), keep, {"keep", "1", "", 0, {}});
-    if (operation.words[0] != "collect") return;
+    if (operation.name == std::string("resume")) leave_unfinished_copy();
+    if (operation.words[0] == "collect") leave_something_to_collect();
+  }
+
+  /// A copy that is killed when all of its pack is written.
+  void leave_unfinished_copy() const {
+    // Of its calls of rename the first names the manifest in staging/, the second one the pack in packs/.
+    const test::Outcome outcome = test::run({"strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=rename", "-e",
+                                             "inject=rename:signal=SIGKILL:when=2", KILN_CATALOG_OPERATION,
+                                             before / "c", "copy", "victim", before / "other"});
+    ASSERT_EQ(outcome.status, 128 + SIGKILL) << outcome.output;
+    (void)open(before / "other");  // collects
+    ASSERT_THAT(test::files_in(before / "other/staging"), SizeIs(2u));
+  }
+  void leave_something_to_collect() const {
     // What there is to collect: an image's disk and pack, a dead lease, files that nobody knows.
     const auto catalog = open(before / "c");
     test::publish(*catalog, test::make_disk(size, 9), {"gone", "1", "", 0, {}});
@@ -88,10 +105,13 @@ class Fault : public testing::TestWithParam<std::tuple<int, int>> {
     }
     return image.has_value();
   }
-  static void expect_clean(LocalCatalog& catalog) {
+  /// `copied`: nothing is left for another copy to go on from.
+  static void expect_clean(LocalCatalog& catalog, bool copied) {
     Store& store = catalog.view().store();
     EXPECT_THAT(catalog.verify().damaged, IsEmpty());
-    EXPECT_THAT(test::files_in(store.paths.staging()), IsEmpty());
+    EXPECT_FALSE(has_leftovers(store));
+    const std::size_t staged = test::files_in(store.paths.staging()).size();
+    EXPECT_TRUE(staged == 0 || (staged == 2 && !copied)) << staged << " files are staged";
     EXPECT_THAT(store.leases.list(), IsEmpty());
     EXPECT_EQ(test::files_in(store.paths.packs()).size(), store.records.packs().size());
     EXPECT_EQ(test::files_in(store.paths.disks()).size(), store.records.disks().size());
@@ -99,13 +119,12 @@ class Fault : public testing::TestWithParam<std::tuple<int, int>> {
   /// `acknowledged`: the operation said that it is done.
   void expect_old_or_new(bool acknowledged) {
     const auto catalog = open(now / "c"), other = open(now / "other");
-    for (LocalCatalog* each : {catalog.get(), other.get()}) {
-      EXPECT_TRUE(is_there(*each, "keep", keep));
-      expect_clean(*each);
-    }
+    for (LocalCatalog* each : {catalog.get(), other.get()}) EXPECT_TRUE(is_there(*each, "keep", keep));
     const bool removes = operation.words[0] == "remove";
     const bool has_victim = is_there(*catalog, "victim", victim), has_new = is_there(*catalog, "new", fresh),
                has_copy = is_there(*other, "victim", victim);
+    expect_clean(*catalog, true);
+    expect_clean(*other, has_copy || operation.words[0] != "copy");
     EXPECT_TRUE(has_victim || removes);
     EXPECT_FALSE(has_victim && removes && acknowledged);
     EXPECT_EQ(catalog->find("victim:stable").has_value(), has_victim);
@@ -182,7 +201,7 @@ TEST(FailedSync, IsNeverTriedAgainOnItsDescriptor) {
   EXPECT_GT(failures, 2) << "otherwise this looked at nothing";
 }
 
-INSTANTIATE_TEST_SUITE_P(Every, Fault, testing::Combine(testing::Range(0, 4), testing::Range(0, 3)),
+INSTANTIATE_TEST_SUITE_P(Every, Fault, testing::Combine(testing::Range(0, 5), testing::Range(0, 3)),
                          [](const auto& with) {
                            const std::string fault = faults[std::get<1>(with.param)];
                            return std::string(operations[std::get<0>(with.param)].name) + "_" +

@@ -1,5 +1,6 @@
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <thread>
 
 #include "catalog/chunk_index.h"
@@ -9,6 +10,8 @@
 
 namespace kiln {
 namespace {
+
+namespace fs = std::filesystem;
 
 class PackTest : public testing::Test {
  protected:
@@ -33,6 +36,11 @@ class PackTest : public testing::Test {
     for (unsigned i = 0; i < count; i += 2) writer.fill(entries[i].offset, records[i]);
     other.join();
     size = writer.seal(entries);
+  }
+  static std::vector<std::byte> bytes_of(const fs::path& path) {
+    std::vector<std::byte> bytes(fs::file_size(path));
+    File::open_read(path).read_at(0, bytes);
+    return bytes;
   }
   void expect_all_there(const PackFile& pack) {
     ASSERT_EQ(pack.entries().size(), chunks.size());
@@ -74,6 +82,36 @@ TEST_F(PackTest, APackWithoutItsEndStillHasItsFirstRecords) {
   const PackFile pack(file);
   EXPECT_TRUE(pack.index_was_damaged());
   EXPECT_EQ(pack.entries().size(), 10u);
+}
+
+TEST_F(PackTest, APackIsGoneOnWithWhereItWasLeft) {
+  write(200);
+  const std::uint64_t segment = 4u << 20;
+  const auto second = std::ranges::find_if(entries, [&](const PackEntry& e) { return e.offset > segment; });
+  for (const PackEntry* from : {&entries[0], &entries[10], &*second, &entries[199]}) {
+    const std::vector<std::byte> whole = bytes_of(file);
+    const fs::path other = folder / ("from" + std::to_string(from->offset));
+    fs::copy_file(file, other);
+    PackWriter writer(other, from->offset);  // cuts off the rest
+    EXPECT_LE(fs::file_size(other), std::max<std::uint64_t>(from->offset, 4096)) << "4096: a block to try writing with";
+    const std::uint64_t index = entries.back().offset + record_header_size + entries.back().stored;
+    EXPECT_EQ(writer.reserve(index - from->offset), from->offset);
+    writer.fill(from->offset, std::span(whole).subspan(from->offset, index - from->offset));
+    EXPECT_EQ(writer.seal(entries), size);
+    EXPECT_EQ(bytes_of(other), whole);
+  }
+}
+
+TEST_F(PackTest, APackThatEndsWithASegmentIsGoneOnWith) {
+  const std::vector<std::byte> bytes((4u << 20) - pack_header_size, std::byte{7});
+  {
+    PackWriter writer(file);
+    writer.fill(writer.reserve(bytes.size()), bytes);
+    EXPECT_EQ(writer.seal({}), (4u << 20) + pack_footer_size);
+  }
+  const std::vector<std::byte> whole = bytes_of(file);
+  EXPECT_EQ(PackWriter(file, 4u << 20).seal({}), (4u << 20) + pack_footer_size);
+  EXPECT_EQ(bytes_of(file), whole);
 }
 
 TEST_F(PackTest, ADamagedChunkIsAnErrorThatSaysWhere) {

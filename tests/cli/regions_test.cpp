@@ -33,6 +33,8 @@ TEST_F(Regions, AnImageIsCopiedListedAndCopiedBack) {
   EXPECT_GT(copied["chunks_moved"], 0);
   EXPECT_EQ(copied["chunks_there"], 0);
   EXPECT_GT(copied["bytes_moved"], 0);
+  EXPECT_EQ(copied["chunks_resumed"], 0);
+  EXPECT_EQ(copied["bytes_resumed"], 0);
   EXPECT_THAT(images("alice", {"--region", "west"}), ElementsAre("alice/web:1"));
   EXPECT_EQ(ask("alice", {"image", "list", "--region", "west"})["images"][0]["region"], "west");
 

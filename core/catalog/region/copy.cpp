@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <optional>
 #include <unordered_map>
 #include <unordered_set>
@@ -30,13 +31,26 @@ class MissingOnly final : public BlockReader {
       if (sink_.knows(manifest_.at(offset / chunk_size)))
         std::ranges::fill(part, std::byte{0});  // which the sink does not look at
       else
-        source_.read(offset, part);
+        read_source(offset, part);
       into = into.subspan(part.size());
       offset += part.size();
     }
   }
 
+  /// Whether an error came from there.
+  bool source_failed() const { return source_failed_; }
+
  private:
+  void read_source(std::uint64_t offset, std::span<std::byte> into) const {
+    try {
+      source_.read(offset, into);
+    } catch (...) {
+      source_failed_ = true;
+      throw;
+    }
+  }
+
+  mutable std::atomic<bool> source_failed_ = false;
   const BlockReader& source_;
   const Manifest& manifest_;
   const BlockSink& sink_;
@@ -105,6 +119,26 @@ unsigned workers_between(const Region& from, const Region& to) {
   return std::max(from.parallel(), to.parallel());
 }
 
+/// Goes on from what is there of a copy that was killed, and brings the rest.
+void move_missing(const BlockReader& source, const Manifest& manifest, RegionSink& sink, unsigned workers,
+                  const CopyOptions& options) {
+  const MissingOnly missing(source, manifest, sink);
+  const std::array<BlockSink*, 1> sinks{&sink};
+  try {
+    sink.resume(manifest, options.stop);
+    (void)pump(missing, sinks,
+               {.stop = options.stop,
+                .progress = options.progress,
+                .workers = workers,
+                .known = &manifest,
+                .known_is_whole = true});
+  } catch (const Error& error) {
+    // Not when the other side refused or failed: then what it has of this is not to take up its space.
+    if (error.failure() == Failure::cancelled || missing.source_failed()) sink.leave();
+    throw;
+  }
+}
+
 bool contains(const std::vector<std::string>& words, const std::string& word) {
   return std::ranges::find(words, word) != words.end();
 }
@@ -132,14 +166,7 @@ CopyReport copy_image(const Region& from, const ImageEntry& original, Region& to
   }
   const auto source = from.read(original.image);
   const auto sink = to.receive(copy, manifest, options.channel);
-  const MissingOnly missing(*source, manifest, *sink);
-  const std::array<BlockSink*, 1> sinks{sink.get()};
-  (void)pump(missing, sinks,
-             {.stop = options.stop,
-              .progress = options.progress,
-              .workers = workers_between(from, to),
-              .known = &manifest,
-              .known_is_whole = true});
+  move_missing(*source, manifest, *sink, workers_between(from, to), options);
   // It may have been revoked, or a share of it ended, while it was read.
   (void)from.resolve(original.image.id, Action::copy);
   try {
@@ -152,6 +179,8 @@ CopyReport copy_image(const Region& from, const ImageEntry& original, Region& to
   report.channel_moved = !options.channel.empty();
   report.moved_chunks = sink->moved_chunks();
   report.moved_bytes = sink->moved_bytes();
+  report.resumed_chunks = sink->resumed_chunks();
+  report.resumed_bytes = sink->resumed_bytes();
   return report;
 }
 

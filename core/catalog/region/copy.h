@@ -28,6 +28,8 @@ struct CopyReport {
   bool state_changed = false;                      ///< it was there, and has the original's dates now
   std::uint64_t moved_chunks = 0, all_chunks = 0;  ///< all: distinct ones of the disk
   std::uint64_t moved_bytes = 0;                   ///< as they are stored
+  /// What another copy had moved before it was killed or interrupted, and this one went on from.
+  std::uint64_t resumed_chunks = 0, resumed_bytes = 0;
 };
 
 /// Copies the image that resolve(…, Action::copy) of `from` has given. Labels, dates and parents come along; shares,

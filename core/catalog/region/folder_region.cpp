@@ -25,9 +25,13 @@ class FolderSink final : public RegionSink {
   void store(Encoded& encoded) override { publication_.store(encoded); }
   void finish() override { publication_.finish(); }
   void failed(const std::string& why) noexcept override { publication_.failed(why); }
+  void resume(const Manifest& manifest, const std::stop_token& stop) override { publication_.resume(manifest, stop); }
+  void leave() noexcept override { publication_.leave(); }
 
-  std::uint64_t moved_chunks() const override { return publication_.new_chunks(); }
-  std::uint64_t moved_bytes() const override { return publication_.image().stored_bytes; }
+  std::uint64_t moved_chunks() const override { return publication_.new_chunks() - resumed_chunks(); }
+  std::uint64_t moved_bytes() const override { return publication_.image().stored_bytes - resumed_bytes(); }
+  std::uint64_t resumed_chunks() const override { return publication_.resumed_chunks(); }
+  std::uint64_t resumed_bytes() const override { return publication_.resumed_bytes(); }
 
  private:
   /// `size`: what the manifest says, which has a checksum; a record elsewhere may say anything.
@@ -69,7 +73,8 @@ void FolderRegion::read_chunk(const Digest& digest, std::span<std::byte> into) c
   index_->packs()[found.pack]->read(*found.entry, into);
 }
 
-std::unique_ptr<RegionSink> FolderRegion::receive(const ImageEntry& copy, const Manifest& manifest, const std::string& channel) {
+std::unique_ptr<RegionSink> FolderRegion::receive(const ImageEntry& copy, const Manifest& manifest,
+                                                  const std::string& channel) {
   const auto store = catalog_->view().shared_store();
   store->sweep_leftovers();
   return std::make_unique<FolderSink>(store, copy, manifest.disk_size(), channel);

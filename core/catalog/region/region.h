@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,12 +18,23 @@
 namespace kiln {
 
 /// Takes one image into a region: a sink of a pass over a disk whose digests are all known. The image is there, whole,
-/// once finish() returned; without it nothing is seen of it. knows() gives the same answer for as long as it lives.
+/// once finish() returned; without it nothing is seen of it. knows() gives the same answer for all of the pass.
 class RegionSink : public BlockSink {
  public:
+  /// Once, before the pass: looks for what another copy of this disk had moved before it was killed or interrupted,
+  /// verifies that, and knows it from here on. May take as long as reading it does; throws cancelled() once stopped.
+  virtual void resume(const Manifest&, const std::stop_token&) {}
+  /// Instead of finish(), when the pass was interrupted by no fault of the region's: another copy of the same may come
+  /// and go on from what has arrived.
+  virtual void leave() noexcept {}
+
   /// After finish(): the chunks that were not there before, and their bytes as they are stored.
   virtual std::uint64_t moved_chunks() const = 0;
   virtual std::uint64_t moved_bytes() const = 0;
+  /// What another copy of the same had moved before it was killed or interrupted, and this one went on from, as far as
+  /// the region can tell that from what was there.
+  virtual std::uint64_t resumed_chunks() const { return 0; }
+  virtual std::uint64_t resumed_bytes() const { return 0; }
 };
 
 /// Used as one account, by one thread; but what read() returns may be read by any. Errors name the region.
