@@ -36,8 +36,8 @@ struct CollectOptions {
 
 /// Something that goes, or that would go but has to wait.
 struct Collectable {
-  enum class Kind { image, disk, pack, lease, file } kind = Kind::pack;
-  std::string name;  ///< "web:1", a digest, an id, a path in the catalog's folder
+  enum class Kind { image, disk, pack, lease, file, chunks } kind = Kind::pack;
+  std::string name;  ///< "web:1", a digest, an id, a path in the catalog's folder, how many chunks
   std::uint64_t bytes = 0;
   std::string why;
   bool waits = false;

@@ -4,6 +4,7 @@
 
 #include "catalog/collection.h"
 #include "cli/output.h"
+#include "cli/regions.h"
 #include "cli/services.h"
 #include "cli/verbs.h"
 
@@ -22,6 +23,8 @@ std::string_view kind_of(const Collectable& item) {
       return "lease";
     case Collectable::Kind::file:
       return "file";
+    case Collectable::Kind::chunks:
+      return "chunks";
   }
   return "";
 }
@@ -40,14 +43,16 @@ void print(Output& out, const Collected& collected, bool dry_run) {
                           item.bytes > 0 ? format_bytes(item.bytes) : "", item.why});
   out.table(table);
   out.line(fmt::format("{} {}{}", format_bytes(collected.bytes), dry_run ? "would be freed" : "freed",
-                       collected.postponed ? "; what waits goes when the publish that runs now is done" : ""));
+                       collected.postponed ? "; what waits goes when what runs now is done" : ""));
 }
 
 }  // namespace
 
 int run_gc(Call& call) {
   const bool dry_run = call.args.has("dry-run");
-  const Collected collected = call.services.catalog().collect({.dry_run = dry_run});
+  const OpenedRegion region = open_place(call.services, call.args.text("region", home_region));
+  const Collected collected =
+      region.bucket ? region.bucket->collect(dry_run) : region.folder->collect({.dry_run = dry_run});
   if (!call.out.json()) {
     print(call.out, collected, dry_run);
     return 0;

@@ -77,5 +77,19 @@ TEST_F(Bucket, IsMetered) {
   EXPECT_THAT(refuse("alice", {"usage", "--region", "fat"}, 2), StartsWith("error: there is no region \"fat\"\n"));
 }
 
+TEST_F(Bucket, IsCollected) {
+  ask("alice", {"image", "copy", "web", "--to", "far"});
+  EXPECT_EQ(tell("", {"gc", "--region", "far"}), "nothing to collect\n");
+  ask("alice", {"image", "rm", "web", "--region", "far"});
+  EXPECT_THAT(refuse("alice", {"gc", "--region", "far"}, 3),
+              StartsWith("error: only the catalog's operator may collect region \"far\"\n"));
+  const auto would = ask("", {"gc", "--region", "far", "--dry-run"});
+  const auto did = ask("", {"gc", "--region", "far"});
+  EXPECT_GT(did["freed_bytes"], 0);
+  EXPECT_EQ(would["freed_bytes"], did["freed_bytes"]);
+  EXPECT_EQ(did["items"].at(1)["kind"], "chunks");
+  EXPECT_EQ(tell("", {"gc", "--region", "far"}), "nothing to collect\n");
+}
+
 }  // namespace
 }  // namespace kiln::test

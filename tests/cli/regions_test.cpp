@@ -1,5 +1,6 @@
 // Regions from the command line: another catalog's folder.
 #include <filesystem>
+#include <fstream>
 
 #include "cli/accounts.h"
 #include "support/disks.h"
@@ -76,6 +77,15 @@ TEST_F(Regions, ACopyIsRemovedAndRestoredThereAsAtHome) {
   EXPECT_THAT(images("alice"), ElementsAre("alice/web:1"));
   ask("alice", {"image", "rm", "web:1", "--region", "local", "--now"});
   EXPECT_THAT(images("alice"), ElementsAre());
+}
+
+TEST_F(Regions, AFolderIsCollectedAsTheHome) {
+  ask("alice", {"image", "copy", "web", "--to", "west"});
+  std::ofstream(kiln / "west/packs/stray.pack") << "left by something";
+  EXPECT_THAT(refuse("alice", {"gc", "--region", "west"}, 3),
+              StartsWith("error: only the catalog's operator may collect\n"));
+  EXPECT_EQ(ask("", {"gc", "--region", "west"})["items"][0]["name"], "packs/stray.pack");
+  EXPECT_FALSE(std::filesystem::exists(kiln / "west/packs/stray.pack"));
 }
 
 TEST_F(Regions, DamageIsMended) {

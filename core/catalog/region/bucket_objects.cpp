@@ -84,11 +84,6 @@ std::string BucketObjects::channel_key(const ImageEntry& entry, const std::strin
   return "channels/" + entry.owner + "/" + entry.image.name + "/" + channel;
 }
 
-bool BucketObjects::has_manifest(const Digest& content) const {
-  const std::vector<std::string> found = bucket_.list(manifest_key(content));
-  return !found.empty() && found.front() == manifest_key(content);
-}
-
 Manifest BucketObjects::manifest(const Digest& content) const {
   const fs::path file = cache_ / (to_hex(content) + std::string(manifest_suffix));
   if (fs::exists(file)) try {
@@ -132,7 +127,7 @@ void BucketObjects::read_chunk(const Digest& digest, std::span<std::byte> into) 
                 "use another region that has the image", {bucket_.url() + "/" + chunk_key(digest)});
 }
 
-std::unordered_set<Digest> BucketObjects::present() const {
+std::unordered_set<Digest> BucketObjects::present(const std::string& own) const {
   std::unordered_set<Digest> out;
   std::mutex mutex;
   const std::set<Digest> listed = manifests();
@@ -143,7 +138,8 @@ std::unordered_set<Digest> BucketObjects::present() const {
     const std::lock_guard lock(mutex);
     for (const Manifest::Entry& entry : known.entries()) out.insert(entry.digest);
   });
-  if (!bucket_.list("copies/").empty())
+  const std::vector<std::string> copies = bucket_.list("copies/");
+  if (std::ranges::any_of(copies, [&](const std::string& key) { return key != own; }))
     for (const std::string& key : bucket_.list("chunks/"))
       if (const auto digest = parse_digest(last_part(key))) out.insert(*digest);
   return out;

@@ -33,12 +33,14 @@ class BucketObjects {
 
   const std::string& region() const noexcept { return region_; }
   const s3::Bucket& bucket() const noexcept { return bucket_; }
+  const std::filesystem::path& cache() const noexcept { return cache_; }
 
   /// f(0) … f(count - 1), several at once. The first exception ends it.
   static void for_each(std::size_t count, const std::function<void(std::size_t)>& f);
 
   static std::string chunk_key(const Digest&);
   static std::string manifest_key(const Digest& content);
+  /// With what the keys of the markers of this content's copies begin.
   static std::string marker_key(const Digest& content);
   static std::string document_key(const std::string& id);
   static std::string name_key(const ImageEntry&);
@@ -46,14 +48,13 @@ class BucketObjects {
 
   /// Throws Error when it is not there, or is damaged.
   Manifest manifest(const Digest& content) const;
-  bool has_manifest(const Digest& content) const;
   /// Of which contents there are manifests.
   std::set<Digest> manifests() const;
   /// Fills `into` (chunk_size bytes), verified.
   void read_chunk(const Digest&, std::span<std::byte> into) const;
   /// All chunks that the bucket surely has: those of its manifests; and those that it lists, when it holds the marker
-  /// of a copy that has not ended.
-  std::unordered_set<Digest> present() const;
+  /// of a copy that has not ended, other than `own`.
+  std::unordered_set<Digest> present(const std::string& own) const;
 
   /// All images, or those of one owner, with their channels; by owner and name, the newest first.
   std::vector<ImageEntry> images(const std::string& owner) const;

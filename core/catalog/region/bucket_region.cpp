@@ -4,6 +4,7 @@
 
 #include "catalog/image_reader.h"
 #include "catalog/names.h"
+#include "catalog/region/bucket_collection.h"
 #include "catalog/region/bucket_sink.h"
 #include "catalog/view.h"
 
@@ -74,6 +75,13 @@ ImageEntry BucketRegion::remove(std::string_view reference) {
   record_removal(*objects_, entry, now_moment());
   objects_->forget(entry);
   return entry;
+}
+
+Collected BucketRegion::collect(bool dry_run) {
+  if (!account_.is_operator)
+    throw refused("only the catalog's operator may collect region \"" + name() + "\"",
+                  "remove images of your own: kiln image rm IMAGE --region " + name());
+  return collect_bucket(*objects_, dry_run);
 }
 
 }  // namespace kiln

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "catalog/collection.h"
 #include "catalog/region/bucket_objects.h"
 #include "catalog/region/bucket_usage.h"
 #include "catalog/region/region.h"
@@ -36,6 +37,9 @@ class BucketRegion final : public Region {
 
   /// For good, at once: a bucket has no trash. Its chunks stay until they are collected. Errors as resolve().
   ImageEntry remove(std::string_view reference);
+
+  /// For the operator; refused() for others. See bucket_collection.h.
+  Collected collect(bool dry_run);
 
   /// What everybody kept there, as UsageRecords::samples() gives it from `from` on.
   std::vector<UsageSample> usage(const Moment& from) const { return bucket_usage(*objects_, from); }

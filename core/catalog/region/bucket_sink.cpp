@@ -29,10 +29,8 @@ BucketSink::BucketSink(std::shared_ptr<const BucketObjects> objects, ImageEntry 
       copy_(std::move(copy)),
       manifest_(std::move(manifest)),
       channel_(std::move(channel)),
-      present_(objects_->present()) {
-  if (!objects_->has_manifest(manifest_.content()))
-    objects_->bucket().put(BucketObjects::marker_key(manifest_.content()), {});
-}
+      marker_(*objects_, manifest_.content()),
+      present_(objects_->present(marker_.key())) {}
 
 bool BucketSink::is_first(const Digest& digest) const {
   const std::lock_guard lock(mutex_);
@@ -51,6 +49,7 @@ std::unique_ptr<Encoded> BucketSink::encode(std::shared_ptr<const Batch> batch) 
 }
 
 void BucketSink::store(Encoded& encoded) {
+  marker_.renew();
   for (const Records::Record& record : static_cast<Records&>(encoded).records) {
     if (objects_->bucket().put_new(BucketObjects::chunk_key(record.digest), record.bytes)) ++stored_;
     sent_bytes_ += record.bytes.size();
@@ -60,33 +59,44 @@ void BucketSink::store(Encoded& encoded) {
 /// The list of digests is what says which chunks are there: it is read back.
 void BucketSink::send_manifest() const {
   const std::string key = BucketObjects::manifest_key(manifest_.content());
-  (void)objects_->bucket().put_new(key, manifest_.bytes());
+  const bool is_new = objects_->bucket().put_new(key, manifest_.bytes());
   const auto stored = objects_->bucket().get(key, manifest_.bytes().size());
   if (!stored || !std::ranges::equal(*stored, manifest_.bytes()))
     throw Error("region \"" + objects_->region() + "\" did not keep the manifest as it was sent",
                 "remove this object and copy again", {objects_->bucket().url() + "/" + key});
+  if (marker_.is_there()) return;
+  if (is_new) objects_->bucket().remove(key);  // others must not count on its chunks
+  marker_.require();
 }
 
-void BucketSink::claim_name() const {
+/// Whether this very request has claimed it.
+bool BucketSink::claim_name() const {
   const std::string key = BucketObjects::name_key(copy_);
-  if (objects_->bucket().put_new(key, as_bytes(copy_.image.id))) return;
-  if (objects_->text(key) == copy_.image.id) return;  // by this very image: a request that was repeated, or a copy
+  if (objects_->bucket().put_new(key, as_bytes(copy_.image.id))) return true;
+  if (objects_->text(key) == copy_.image.id)
+    return false;  // by this very image: a request that was repeated, or a copy
   objects_->bucket().remove(BucketObjects::document_key(copy_.image.id));
   throw version_exists(copy_.image.name, copy_.image.version);
 }
 
 void BucketSink::finish() {
   const s3::Bucket& bucket = objects_->bucket();
+  marker_.require();
   send_manifest();
   copy_.image.created = now_moment();
   copy_.image.stored_bytes = sent_bytes_;
   bucket.put(BucketObjects::document_key(copy_.image.id), as_bytes(to_document(copy_)));
-  claim_name();
+  const bool claimed = claim_name();
+  // While the marker is there, no collection has gone on without it; and those that begin from now on see the name.
+  if (!marker_.is_there()) {
+    if (claimed) objects_->forget(copy_);
+    marker_.require();
+  }
   // Somebody may have removed this very image meanwhile, and its document after it was put; see BucketObjects::forget.
   if (!bucket.get(BucketObjects::document_key(copy_.image.id), BucketObjects::document_limit))
     bucket.put(BucketObjects::document_key(copy_.image.id), as_bytes(to_document(copy_)));
   if (!channel_.empty()) bucket.put(BucketObjects::channel_key(copy_, channel_), as_bytes(copy_.image.id));
-  bucket.remove(BucketObjects::marker_key(copy_.image.content));
+  marker_.end();
 }
 
 }  // namespace kiln

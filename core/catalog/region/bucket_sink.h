@@ -8,6 +8,7 @@
 #include <unordered_set>
 
 #include "catalog/region/bucket_objects.h"
+#include "catalog/region/bucket_turns.h"
 #include "catalog/region/region.h"
 
 namespace kiln {
@@ -31,12 +32,13 @@ class BucketSink final : public RegionSink {
  private:
   bool is_first(const Digest&) const;
   void send_manifest() const;
-  void claim_name() const;
+  bool claim_name() const;
 
   std::shared_ptr<const BucketObjects> objects_;
   ImageEntry copy_;
   Manifest manifest_;
   std::string channel_;
+  CopyMarker marker_;
   std::unordered_set<Digest> present_;
   mutable std::mutex mutex_;
   mutable std::unordered_set<Digest> taken_;  // that a thread sends
