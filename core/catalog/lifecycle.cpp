@@ -16,6 +16,16 @@ bool reached(const Moment& moment, const Moment& now) {
   return !moment.empty() && moment <= now;
 }
 
+/// Moments are compared as texts, so each has a place for each digit, and strptime() takes fewer, and blanks. Years
+/// before 1970 are slips of the pen, and those before 1000 would lose their zeros when they are written.
+bool is_padded(std::string_view text) {
+  static constexpr std::string_view form = "0000-00-00T00:00:00Z";
+  if (text.size() > form.size() || text < "1970") return false;
+  return std::equal(text.begin(), text.end(), form.begin(), [](char given, char wanted) {
+    return wanted == '0' ? given >= '0' && given <= '9' : given == wanted;
+  });
+}
+
 /// "+30d": days are not among the durations of pipelines.
 std::time_t seconds_of(const std::string& text) {
   if (text.ends_with('d')) {
@@ -59,8 +69,7 @@ Moment parse_moment(std::string_view text) {
   for (const char* form : {"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d"}) {
     parts = {};
     const char* end = ::strptime(given.c_str(), form, &parts);
-    // A year of two digits would be one, and come before all others in time and after them as text.
-    if (end == nullptr || *end != '\0' || given.find('-') != 4) continue;
+    if (end == nullptr || *end != '\0' || !is_padded(given)) continue;
     // What mktime has to correct, such as February 30th, is no date.
     std::tm asked = parts;
     const Moment moment = moment_at(::timegm(&parts));
