@@ -53,6 +53,16 @@ std::optional<Quota> select_quota(soci::session& sql, const std::string& region,
   return std::move(found.front());
 }
 
+/// Of all packs that the owner's images are read from: at least what they need.
+long long bytes_of_packs(soci::session& sql, const std::string& region, const std::string& owner) {
+  long long bytes = 0;
+  sql << "SELECT COALESCE(SUM(p.bytes), 0) FROM packs p WHERE p.id IN (SELECT k.pack FROM disk_packs k"
+         " JOIN image_disks d ON d.content = k.content JOIN images i ON i.id = d.image"
+         " WHERE i.region = :r AND i.owner = :o)",
+      use(region), use(owner), into(bytes);
+  return bytes;
+}
+
 struct Holder {
   std::string region, owner;
   std::uint64_t reserved = 0;
@@ -158,14 +168,22 @@ std::vector<Quota> LeaseRecords::quotas(const std::string& region) const {
 void LeaseRecords::set_quota(const std::string& region, const std::string& owner,
                              std::optional<std::uint64_t> max_images, std::optional<std::uint64_t> max_bytes) {
   db_.write([&](soci::session& sql) {
-    sql << "DELETE FROM quotas WHERE region = :r AND owner = :o", use(region), use(owner);
-    if (!max_images && !max_bytes) return;
+    if (!max_images && !max_bytes) {
+      sql << "DELETE FROM quotas WHERE region = :r AND owner = :o", use(region), use(owner);
+      return;
+    }
     const long long images = max_images ? static_cast<long long>(*max_images) : no_limit,
                     bytes = max_bytes ? static_cast<long long>(*max_bytes) : no_limit;
-    // Not settled: what the owner has stored so far is still to be counted.
+    if (select_quota(sql, region, owner)) {
+      sql << "UPDATE quotas SET max_images = :i, max_bytes = :b WHERE region = :r AND owner = :o", use(images),
+          use(bytes), use(region), use(owner);
+      return;
+    }
+    // Not settled: what the owner has stored so far is still to be counted. Until then it is all of the packs.
+    const long long used = bytes_of_packs(sql, region, owner);
     sql << "INSERT INTO quotas (region, owner, max_images, max_bytes, used_bytes, changes, settled_at)"
-           " VALUES (:r, :o, :i, :b, 0, 1, 0)",
-        use(region), use(owner), use(images), use(bytes);
+           " VALUES (:r, :o, :i, :b, :u, 1, 0)",
+        use(region), use(owner), use(images), use(bytes), use(used);
   });
 }
 

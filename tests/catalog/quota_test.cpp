@@ -42,6 +42,21 @@ TEST_P(QuotaTest, OnlyTheOperatorSetsIt) {
   EXPECT_THAT(quotas("alice").list(), IsEmpty());
 }
 
+TEST_P(QuotaTest, ANewLimitIsNeverHeldAgainstAnEmptyAccount) {
+  const std::uint64_t stored = publish("alice", "a", 1).stored_bytes;
+  LeaseRecords& leases = accounts.as("operator").view().store().leases;
+  // What another publish sees before anybody has counted.
+  leases.set_quota(home_region, "alice", {}, 10 * MiB);
+  EXPECT_FALSE(leases.quota(home_region, "alice")->settled);
+  EXPECT_GE(leases.quota(home_region, "alice")->used_bytes, stored);
+  const std::uint64_t exact = quota_of("alice").used_bytes;
+  leases.set_quota(home_region, "alice", 7, 20 * MiB);
+  const Quota changed = *leases.quota(home_region, "alice");
+  EXPECT_TRUE(changed.settled);
+  EXPECT_EQ(changed.used_bytes, exact);
+  EXPECT_EQ(changed.max_images, 7u);
+}
+
 TEST_P(QuotaTest, TheCountIsHeldAndARemovalGivesItBack) {
   quotas("operator").set("alice", 2, {});
   publish("alice", "a", 1);
