@@ -95,9 +95,10 @@ void require(Action action, const Standing& standing, const ImageEntry& entry) {
     case Decision::barred:
       break;
   }
-  std::string hint = "see what is known of it: kiln image show " + entry.reference();
-  if (!entry.life.replacement.empty()) hint = "use " + entry.life.replacement + " instead";
-  if (state == ImageState::trashed) hint = "restore it first: kiln image restore " + entry.reference();
+  const std::string to_type = entry.reference_for(standing.account);
+  std::string hint = "see what is known of it: kiln image show " + to_type;
+  if (!entry.life.replacement.empty()) hint = "use " + entry.replacement_for(standing.account) + " instead";
+  if (state == ImageState::trashed) hint = "restore it first: kiln image restore " + to_type;
   std::vector<std::string> evidence;
   if (state == ImageState::revoked && !entry.life.reason.empty()) evidence.push_back("reason: " + entry.life.reason);
   throw refused(image + " is " + std::string(to_text(state)) + " and cannot be " + name, hint, evidence);

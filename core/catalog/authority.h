@@ -43,6 +43,7 @@ struct Standing {
   bool may_copy = false;  ///< of an accepted share
   /// The image was offered to this very account, and it has not rejected it. An operator can be a member besides.
   bool is_member = false;
+  std::string account = {};  ///< who asks, for what it is told to type
 };
 
 enum class Decision {

@@ -41,6 +41,17 @@ struct ImageEntry {
   }
   /// "web:2026-11-22.1"
   std::string reference() const { return image.name + ":" + image.version; }
+  /// What an account is to type, which may have an image of that name itself: "alice/web:1" for everybody but alice.
+  std::string reference_for(const std::string& account) const { return owner_for(account) + reference(); }
+  std::string name_for(const std::string& account) const { return owner_for(account) + image.name; }
+  /// The same of what to use instead; empty when nothing is named.
+  std::string replacement_for(const std::string& account) const {
+    const bool whole = life.replacement.empty() || life.replacement.find('/') != std::string::npos;
+    return whole ? life.replacement : owner_for(account) + life.replacement;
+  }
+
+ private:
+  std::string owner_for(const std::string& account) const { return owner == account ? "" : owner + "/"; }
 };
 
 }  // namespace kiln

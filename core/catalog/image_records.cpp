@@ -142,6 +142,80 @@ std::vector<ImageEntry> select(soci::session& sql, const ImageQuery& wanted) {
   return out;
 }
 
+/// The image as it is inside this transaction, with the revocation that it inherits; nothing when it is gone.
+std::optional<ImageEntry> current(soci::session& sql, const std::string& id) {
+  std::vector<ImageEntry> found = select(sql, {.id = id});
+  const Moment now = now_moment();
+  if (found.empty() || found.front().life.is_over(now)) return std::nullopt;
+  Lifecycle& life = found.front().life;
+  std::string reason;
+  sql << "WITH RECURSIVE ancestors (id) AS (SELECT parent FROM image_parents WHERE image = :i"
+         " UNION SELECT p.parent FROM image_parents p JOIN ancestors a ON p.image = a.id)"
+         " SELECT reason FROM images WHERE id IN (SELECT id FROM ancestors)"
+         " AND revoked_at <> '' AND revoked_at <= :n ORDER BY revoked_at LIMIT 1",
+      use(id), use(now), into(reason);
+  life.ancestor_revoked = sql.got_data();
+  if (life.ancestor_revoked && life.reason.empty()) life.reason = reason;
+  return std::move(found.front());
+}
+
+void write_labels(soci::session& sql, const std::string& id, const ImageChange& change) {
+  for (const auto& [tag, present] : change.tags) {
+    sql << "DELETE FROM image_tags WHERE image = :i AND tag = :t", use(id), use(tag);
+    if (present) sql << "INSERT INTO image_tags (image, tag) VALUES (:i, :t)", use(id), use(tag);
+  }
+  for (const auto& [name, value] : change.properties) {
+    sql << "DELETE FROM image_properties WHERE image = :i AND name = :n", use(id), use(name);
+    if (value)
+      sql << "INSERT INTO image_properties (image, name, value) VALUES (:i, :n, :v)", use(id), use(name), use(*value);
+  }
+}
+
+void write_change(soci::session& sql, const std::string& id, const ImageChange& change) {
+  const auto text = [&](const char* column, const std::optional<std::string>& value) {
+    if (value) sql << std::string("UPDATE images SET ") + column + " = :v WHERE id = :i", use(*value), use(id);
+  };
+  text("description", change.description);
+  text("deprecated_at", change.deprecated_at);
+  text("obsolete_at", change.obsolete_at);
+  text("replacement", change.replacement);
+  text("revoked_at", change.revoked_at);
+  text("reason", change.reason);
+  text("trashed_at", change.trashed_at);
+  text("purge_at", change.purge_at);
+  if (change.is_public) text("visibility", *change.is_public ? "public" : "private");
+  if (change.is_protected) {
+    const int value = *change.is_protected ? 1 : 0;
+    sql << "UPDATE images SET protected = :v WHERE id = :i", use(value), use(id);
+  }
+  write_labels(sql, id, change);
+}
+
+/// Whether nothing keeps a living image from the trash, as far as the records know.
+bool is_free(soci::session& sql, const std::string& id) {
+  int free = 0;
+  sql << "SELECT COUNT(*) FROM images i WHERE i.id = :i AND i.state <> 'creating' AND i.trashed_at = ''"
+         " AND i.protected = 0 AND i.visibility <> 'public'"
+         " AND NOT EXISTS (SELECT 1 FROM shares s WHERE s.image = i.id AND s.state <> 'rejected')"
+         " AND NOT EXISTS (SELECT 1 FROM channels c WHERE c.image = i.id)",
+      use(id), into(free);
+  return free > 0;
+}
+
+bool has_children(soci::session& sql, const std::string& id) {
+  int children = 0;
+  sql << "SELECT COUNT(*) FROM image_parents p JOIN images c ON c.id = p.image WHERE p.parent = :i"
+         " AND c.state = 'available' AND c.trashed_at = ''",
+      use(id), into(children);
+  return children > 0;
+}
+
+bool is_dead(soci::session& sql, const std::string& id) {
+  int dead = 0;
+  sql << "SELECT COUNT(*) FROM images WHERE id = :i AND (trashed_at <> '' OR state = 'failed')", use(id), into(dead);
+  return dead > 0;
+}
+
 void insert_image(soci::session& sql, const NewImage& add, const Image& image, const Moment& now) {
   insert_image_row(sql, {.id = image.id,
                          .region = add.region,
@@ -172,20 +246,6 @@ void take_over(soci::session& sql, const ImageEntry& original, const std::string
   for (const ImageSignature& signature : original.signatures) put_signature(sql, id, signature);
 }
 
-void point_channel(soci::session& sql, const std::string& region, const std::string& owner, const std::string& name,
-                   const std::string& channel, const std::string& image, const std::string& version,
-                   const std::string& actor) {
-  const Moment now = now_moment();
-  sql << "DELETE FROM channels WHERE region = :r AND owner = :o AND name = :n AND channel = :c", use(region),
-      use(owner), use(name), use(channel);
-  if (!image.empty())
-    sql << "INSERT INTO channels (region, owner, name, channel, image) VALUES (:r, :o, :n, :c, :i)", use(region),
-        use(owner), use(name), use(channel), use(image);
-  sql << "INSERT INTO channel_history (sequence, region, owner, name, channel, image, version, actor, moment)"
-         " SELECT COALESCE(MAX(sequence), 0) + 1, :r, :o, :n, :c, :i, :v, :a, :m FROM channel_history",
-      use(region), use(owner), use(name), use(channel), use(image), use(version), use(actor), use(now);
-}
-
 /// Removes an image. Its children are tied to its parents, and are handed its revocation, which they could no longer
 /// find in the graph.
 void remove_image(soci::session& sql, const std::string& id, const Moment& at) {
@@ -202,6 +262,8 @@ void remove_image(soci::session& sql, const std::string& id, const Moment& at) {
         use(revoked_at), use(reason), use(revoked_at), use(id);
   std::string region, owner;
   sql << "SELECT region, owner FROM images WHERE id = :i", use(id), into(region), into(owner);
+  // What is in a channel is not let into the trash; of older records there may be some.
+  remove_channels_of(sql, id, owner);
   unsettle_quota(sql, region, owner);
   sql << "DELETE FROM images WHERE id = :i", use(id);
 }
@@ -243,8 +305,8 @@ std::optional<Image> ImageRecords::add(const NewImage& add) {
     const std::string set_aside = end_making(sql, add.lease);
     if (image.version.empty()) image.version = set_aside;
     if (image.version.empty()) image.version = next_version(sql, add.region, add.owner, image.name, now.substr(0, 10));
-    if (kiln::has_version(sql, add.region, add.owner, image.name, image.version))
-      throw version_exists(image.name, image.version);
+    const ChannelName channel{add.region, add.owner, image.name, add.channel};
+    kiln::require_own_words(sql, channel, image.version);
     if (is_here && add.replaces_packs)
       replace_disk_packs(sql, image.content, add.pack, add.packs, now);
     else if (is_here)
@@ -254,15 +316,13 @@ std::optional<Image> ImageRecords::add(const NewImage& add) {
     insert_image(sql, add, image, now);
     if (add.original) take_over(sql, *add.original, image.id);
     if (add.signing_key) put_signature(sql, image.id, sign_image(image, add.owner, *add.signing_key));
-    if (!add.channel.empty())
-      point_channel(sql, add.region, add.owner, image.name, add.channel, image.id, image.version, add.owner);
+    if (!add.channel.empty()) point_channel(sql, channel, {image.id, image.version}, add.owner);
     return image;
   });
 }
 
-bool ImageRecords::has_version(const std::string& region, const std::string& owner, const std::string& name,
-                               const std::string& version) const {
-  return db_.read([&](soci::session& sql) { return kiln::has_version(sql, region, owner, name, version); });
+void ImageRecords::require_own_words(const ChannelName& channel, const std::string& version) const {
+  db_.read([&](soci::session& sql) { kiln::require_own_words(sql, channel, version); });
 }
 
 std::vector<ImageEntry> ImageRecords::list(const ImageQuery& query) const {
@@ -270,61 +330,45 @@ std::vector<ImageEntry> ImageRecords::list(const ImageQuery& query) const {
 }
 
 void ImageRecords::change(const std::string& id, const ImageChange& change) {
-  std::vector<std::pair<const char*, std::string>> texts;
-  const auto text = [&](const char* column, const std::optional<std::string>& value) {
-    if (value) texts.emplace_back(column, *value);
-  };
-  text("description", change.description);
-  text("deprecated_at", change.deprecated_at);
-  text("obsolete_at", change.obsolete_at);
-  text("replacement", change.replacement);
-  text("revoked_at", change.revoked_at);
-  text("reason", change.reason);
-  text("trashed_at", change.trashed_at);
-  text("purge_at", change.purge_at);
-  if (change.is_public) text("visibility", *change.is_public ? "public" : "private");
-  db_.write([&](soci::session& sql) {
-    for (const auto& [column, value] : texts)
-      sql << std::string("UPDATE images SET ") + column + " = :v WHERE id = :i", use(value), use(id);
-    if (!change.is_protected) return;
-    const int value = *change.is_protected ? 1 : 0;
-    sql << "UPDATE images SET protected = :v WHERE id = :i", use(value), use(id);
+  db_.write([&](soci::session& sql) { write_change(sql, id, change); });
+}
+
+bool ImageRecords::change(const std::string& id, const ImageDecision& decision) {
+  return db_.write([&](soci::session& sql) {
+    const auto now = current(sql, id);
+    if (now) write_change(sql, id, decision(*now));
+    return now.has_value();
   });
 }
 
 bool ImageRecords::trash(const std::string& id, const Moment& now, const Moment& purge_at) {
   return db_.write([&](soci::session& sql) {
-    int free = 0;
-    sql << "SELECT COUNT(*) FROM images i WHERE i.id = :i AND i.protected = 0 AND NOT EXISTS"
-           " (SELECT 1 FROM shares s WHERE s.image = i.id AND s.state <> 'rejected')",
-        use(id), into(free);
-    if (free > 0)
+    const bool goes = is_free(sql, id);
+    if (goes) sql << "UPDATE images SET trashed_at = :t, purge_at = :p WHERE id = :i", use(now), use(purge_at), use(id);
+    return goes;
+  });
+}
+
+std::vector<std::string> ImageRecords::trash_unneeded(const std::vector<std::string>& ids, const Moment& now,
+                                                      const Moment& purge_at) {
+  return db_.write([&](soci::session& sql) {
+    std::vector<std::string> gone;
+    for (const std::string& id : ids) {
+      if (!is_free(sql, id) || has_children(sql, id)) continue;
       sql << "UPDATE images SET trashed_at = :t, purge_at = :p WHERE id = :i", use(now), use(purge_at), use(id);
-    return free > 0;
+      gone.push_back(id);
+    }
+    return gone;
   });
 }
 
-void ImageRecords::set_tag(const std::string& id, const std::string& tag, bool present) {
-  db_.write([&](soci::session& sql) {
-    sql << "DELETE FROM image_tags WHERE image = :i AND tag = :t", use(id), use(tag);
-    if (present) sql << "INSERT INTO image_tags (image, tag) VALUES (:i, :t)", use(id), use(tag);
-  });
-}
-
-void ImageRecords::set_property(const std::string& id, const std::string& name,
-                                const std::optional<std::string>& value) {
-  db_.write([&](soci::session& sql) {
-    sql << "DELETE FROM image_properties WHERE image = :i AND name = :n", use(id), use(name);
-    if (value)
-      sql << "INSERT INTO image_properties (image, name, value) VALUES (:i, :n, :v)", use(id), use(name), use(*value);
-  });
-}
-
-void ImageRecords::remove(const std::string& id) {
-  db_.write([&](soci::session& sql) {
+bool ImageRecords::remove(const std::string& id, Remove which) {
+  return db_.write([&](soci::session& sql) {
     const Moment now = now_moment();
     remove_expired_images(sql, now);  // before it, because changes are recorded in the order of time
-    remove_image(sql, id, now);
+    const bool goes = which == Remove::alive ? is_free(sql, id) : is_dead(sql, id);
+    if (goes) remove_image(sql, id, now);
+    return goes;
   });
 }
 
@@ -332,39 +376,47 @@ std::vector<std::string> ImageRecords::purge_expired(const Moment& now) {
   return db_.write([&](soci::session& sql) { return remove_expired_images(sql, now); });
 }
 
-std::optional<std::string> ImageRecords::channel(const std::string& region, const std::string& owner,
-                                                 const std::string& name, const std::string& channel) const {
-  return db_.read([&](soci::session& sql) -> std::optional<std::string> {
-    std::string image;
-    sql << "SELECT image FROM channels WHERE region = :r AND owner = :o AND name = :n AND channel = :c", use(region),
-        use(owner), use(name), use(channel), into(image);
-    if (!sql.got_data()) return std::nullopt;
-    return image;
-  });
-}
-
-void ImageRecords::move_channel(const ImageEntry& of, const std::string& channel, const std::optional<ImageEntry>& to,
-                                const std::string& actor) {
+void ImageRecords::move_channel(const ImageEntry& to, const std::string& channel, const std::string& actor,
+                                const Check& check) {
   db_.write([&](soci::session& sql) {
-    point_channel(sql, of.region, of.owner, of.image.name, channel, to ? to->image.id : "", to ? to->image.version : "",
-                  actor);
+    const auto now = current(sql, to.image.id);
+    if (!now) throw image_is_gone(to.reference());
+    if (check) check(*now);
+    const ChannelName of{now->region, now->owner, now->image.name, channel};
+    kiln::require_own_words(sql, of, "");
+    point_channel(sql, of, {now->image.id, now->image.version}, actor);
   });
 }
 
-std::vector<ChannelMove> ImageRecords::history(const std::string& region, const std::string& owner,
-                                               const std::string& name, const std::string& channel) const {
-  return db_.read([&](soci::session& sql) {
-    ChannelMove move;
-    soci::statement query =
-        (sql.prepare << "SELECT image, version, actor, moment FROM channel_history WHERE region = :r AND owner = :o"
-                        " AND name = :n AND channel = :c ORDER BY sequence DESC",
-         use(region), use(owner), use(name), use(channel), into(move.image), into(move.version), into(move.actor),
-         into(move.moment));
-    query.execute();
-    std::vector<ChannelMove> out;
-    while (query.fetch()) out.push_back(move);
-    return out;
+std::optional<std::string> ImageRecords::roll_back(const ChannelName& channel, const std::string& actor,
+                                                   const IsOfUse& is_of_use) {
+  return db_.write([&](soci::session& sql) -> std::optional<std::string> {
+    const std::vector<ChannelMove> moves = channel_moves(sql, channel);
+    const auto target = channel_target(sql, channel);
+    std::int64_t before = moves.empty() ? 0 : moves.front().position();
+    for (const ChannelMove& move : moves) {
+      if (move.sequence >= before) continue;
+      before = move.position();
+      if (move.image.empty() || move.image == target) continue;
+      const auto now = current(sql, move.image);
+      if (!now || !is_of_use(*now)) continue;
+      point_channel(sql, channel, {move.image, now->image.version, move.position()}, actor);
+      return move.image;
+    }
+    return std::nullopt;
   });
+}
+
+bool ImageRecords::remove_channel(const ChannelName& channel, const std::string& actor) {
+  return db_.write([&](soci::session& sql) {
+    const bool is_there = channel_target(sql, channel).has_value();
+    if (is_there) point_channel(sql, channel, {}, actor);
+    return is_there;
+  });
+}
+
+std::vector<ChannelMove> ImageRecords::history(const ChannelName& channel) const {
+  return db_.read([&](soci::session& sql) { return channel_moves(sql, channel); });
 }
 
 std::vector<std::pair<std::string, std::string>> ImageRecords::ancestry() const {

@@ -2,12 +2,15 @@
 // What is recorded of images. Knows no rules: who may do what stands in authority.h, and is asked before.
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "catalog/channel_rows.h"
 #include "catalog/database.h"
 #include "catalog/image_entry.h"
 #include "catalog/signing_key.h"
@@ -53,14 +56,13 @@ struct ImageChange {
   std::optional<std::string> description = {}, deprecated_at = {}, obsolete_at = {}, replacement = {}, revoked_at = {},
                              reason = {}, trashed_at = {}, purge_at = {};
   std::optional<bool> is_public = {}, is_protected = {};
+  std::map<std::string, bool> tags = {};                              ///< whether each is to be there
+  std::map<std::string, std::optional<std::string>> properties = {};  ///< nothing: removed
 };
 
-/// Where a channel pointed.
-struct ChannelMove {
-  std::string image, version;  ///< empty: the channel was removed
-  std::string actor;
-  Moment moment;
-};
+/// What is to be changed of an image as it is now, a revocation that it inherits included. Called inside the
+/// transaction: it may throw, and asks the records nothing.
+using ImageDecision = std::function<ImageChange(const ImageEntry& now)>;
 
 /// A function is one transaction. Any thread.
 class ImageRecords {
@@ -70,31 +72,41 @@ class ImageRecords {
   /// Returns the image as it is recorded. When the content is on record already, `pack` is left out, and `stored_bytes`
   /// is 0. Nothing, and nothing is recorded, when it is not and `files` says that the caller has put none in place.
   std::optional<Image> add(const NewImage&);
-  bool has_version(const std::string& region, const std::string& owner, const std::string& name,
-                   const std::string& version) const;
+  /// As channel_rows.h has it.
+  void require_own_words(const ChannelName&, const std::string& version) const;
 
   /// By owner and name, the newest first.
   std::vector<ImageEntry> list(const ImageQuery& = {}) const;
   void change(const std::string& id, const ImageChange&);
-  /// Unless it is protected, or shared and not rejected: then false, and nothing changes.
+  /// The same, but nothing happens between the look and the change. False when the image is gone.
+  bool change(const std::string& id, const ImageDecision&);
+  /// Unless it is in the trash already, protected, public, shared and not rejected, or a channel points at it: then
+  /// false, and nothing changes.
   bool trash(const std::string& id, const Moment& now, const Moment& purge_at);
-  void set_tag(const std::string& id, const std::string& tag, bool present);
-  /// Nothing: the property is removed.
-  void set_property(const std::string& id, const std::string& name, const std::optional<std::string>& value);
-  /// For good, with shares, tags and channels.
-  void remove(const std::string& id);
+  /// Those of the images that trash() takes and that no image that is there was built from, in one transaction. Returns
+  /// which.
+  std::vector<std::string> trash_unneeded(const std::vector<std::string>& ids, const Moment& now,
+                                          const Moment& purge_at);
+  /// For good, with shares and tags. False, and nothing changes, when it is not in that state, or when it is alive and
+  /// trash() would not take it.
+  enum class Remove { alive, dead };  ///< dead: in the trash, or failed
+  bool remove(const std::string& id, Remove);
   /// The same for all whose term in the trash is over. Returns their references.
   std::vector<std::string> purge_expired(const Moment& now);
 
-  /// The image that a channel points at, by id.
-  std::optional<std::string> channel(const std::string& region, const std::string& owner, const std::string& name,
-                                     const std::string& channel) const;
-  /// Points the channel at an image, in one step; nothing: removes it. Written down in its history.
-  void move_channel(const ImageEntry& of, const std::string& channel, const std::optional<ImageEntry>& to,
-                    const std::string& actor);
+  /// Points a channel of the image's name at it, unless `check`, which sees it as it is then, throws. Written down in
+  /// the channel's history. Throws invalid() when the image is gone, or a version has the channel's name.
+  using Check = std::function<void(const ImageEntry& now)>;
+  void move_channel(const ImageEntry& to, const std::string& channel, const std::string& actor,
+                    const Check& check = {});
+  /// Points the channel back to the last image before that `is_of_use`, and returns its id; nothing, and nothing
+  /// changes, when there is none.
+  using IsOfUse = std::function<bool(const ImageEntry& now)>;
+  std::optional<std::string> roll_back(const ChannelName&, const std::string& actor, const IsOfUse& is_of_use);
+  /// False when it points nowhere.
+  bool remove_channel(const ChannelName&, const std::string& actor);
   /// The newest first.
-  std::vector<ChannelMove> history(const std::string& region, const std::string& owner, const std::string& name,
-                                   const std::string& channel) const;
+  std::vector<ChannelMove> history(const ChannelName&) const;
   /// (image, parent), by id: the graph.
   std::vector<std::pair<std::string, std::string>> ancestry() const;
 

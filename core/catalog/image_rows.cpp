@@ -37,8 +37,11 @@ void remove_of_version(soci::session& sql, const ImageRow& row, const std::strin
 std::string next_version(soci::session& sql, const std::string& region, const std::string& owner,
                          const std::string& name, const std::string& today) {
   std::string version;
-  soci::statement query = (sql.prepare << "SELECT version FROM images WHERE region = :r AND owner = :o AND name = :n",
-                           use(region), use(owner), use(name), into(version));
+  // Channels count, too: their names are not free for versions.
+  soci::statement query =
+      (sql.prepare << "SELECT version FROM images WHERE region = :r AND owner = :o AND name = :n"
+                      " UNION SELECT channel FROM channels WHERE region = :s AND owner = :p AND name = :m",
+       use(region), use(owner), use(name), use(region), use(owner), use(name), into(version));
   query.execute();
   unsigned long highest = 0;
   while (query.fetch()) {

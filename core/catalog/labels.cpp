@@ -11,14 +11,7 @@
 namespace kiln {
 namespace {
 
-constexpr std::size_t tag_limit = 128, property_limit = 128, text_limit = 4096;
-
-void require_text(const char* what, const std::string& text, std::size_t limit) {
-  if (text.size() > limit)
-    throw invalid(std::string(what) + " has " + std::to_string(text.size()) + " bytes, at most " +
-                      std::to_string(limit) + " are kept",
-                  "make it shorter");
-}
+constexpr std::size_t tag_limit = 128, property_limit = 128;
 
 bool contains(const std::vector<std::string>& list, const std::string& word) {
   return std::ranges::find(list, word) != list.end();
@@ -27,6 +20,11 @@ bool contains(const std::vector<std::string>& list, const std::string& word) {
 std::string fact(const ImageEntry& entry, std::string_view name) {
   const auto it = entry.image.facts.find(name);
   return it == entry.image.facts.end() ? std::string() : it->second;
+}
+
+ChannelName channel_of(const ImageEntry& one, const std::string& channel) {
+  require_name("channel", channel);
+  return {one.region, one.owner, one.image.name, channel};
 }
 
 }  // namespace
@@ -57,7 +55,9 @@ std::vector<ImageEntry> Labels::find(const ImageFilter& filter, Detail detail) c
 ImageEntry Labels::promote(std::string_view reference, const std::string& channel) {
   require_name("channel", channel);
   const ImageEntry entry = view_.resolve(reference, Action::promote);
-  view_.store().images.move_channel(entry, channel, entry, view_.account().name);
+  const Standing asking = view_.standing(entry);
+  view_.store().images.move_channel(entry, channel, view_.account().name,
+                                    [&](const ImageEntry& now) { require(Action::promote, asking, now); });
   return view_.find_id(entry.image.id).value_or(entry);
 }
 
@@ -70,30 +70,40 @@ ImageEntry Labels::one_of(std::string_view name) const {
   throw invalid("there is no image \"" + std::string(name) + "\"", "see which images there are: kiln image list");
 }
 
-ImageEntry Labels::roll_back(std::string_view name, const std::string& channel) {
+/// The same, when this account may move its channels.
+ImageEntry Labels::mine_of(std::string_view name) const {
   ImageEntry one = one_of(name);
   // Whose name it is decides, not the state of a version: the one to get away from may be revoked, or gone.
   one.life = {};
   require(Action::promote, view_.standing(one), one);
-  ImageRecords& images = view_.store().images;
-  const auto now = images.channel(one.region, one.owner, one.image.name, channel);
-  for (const ChannelMove& move : images.history(one.region, one.owner, one.image.name, channel)) {
-    if (move.image.empty() || move.image == now) continue;
-    const auto before = view_.find_id(move.image);
-    if (!before ||
-        decide(Action::promote, view_.standing(*before), before->state(), before->is_public) != Decision::allowed)
-      continue;
-    images.move_channel(one, channel, before, view_.account().name);
-    return view_.find_id(before->image.id).value_or(*before);
-  }
-  throw invalid(
-      "channel \"" + channel + "\" of image \"" + one.image.name + "\" pointed nowhere else that is still of use",
-      "see its history: kiln image channel " + one.image.name + " " + channel);
+  return one;
+}
+
+ImageEntry Labels::roll_back(std::string_view name, const std::string& channel) {
+  const ImageEntry one = mine_of(name);
+  const Standing asking = view_.standing(one);
+  const auto before =
+      view_.store().images.roll_back(channel_of(one, channel), view_.account().name, [&](const ImageEntry& now) {
+        return decide(Action::promote, asking, now.state(), now.is_public) == Decision::allowed;
+      });
+  const auto entry = before ? view_.find_id(*before) : std::nullopt;
+  if (!entry)
+    throw invalid(
+        "channel \"" + channel + "\" of image \"" + one.image.name + "\" pointed nowhere else that is still of use",
+        "see its history: kiln image channel " + one.name_for(view_.account().name) + " " + channel);
+  return *entry;
+}
+
+void Labels::remove_channel(std::string_view name, const std::string& channel) {
+  const ImageEntry one = mine_of(name);
+  if (!view_.store().images.remove_channel(channel_of(one, channel), view_.account().name))
+    throw invalid("channel \"" + channel + "\" of image \"" + one.image.name + "\" points nowhere",
+                  "see its history: kiln image channel " + one.name_for(view_.account().name) + " " + channel);
 }
 
 std::vector<ChannelMove> Labels::history(std::string_view name, const std::string& channel) const {
   const ImageEntry one = one_of(name);
-  std::vector<ChannelMove> moves = view_.store().images.history(one.region, one.owner, one.image.name, channel);
+  std::vector<ChannelMove> moves = view_.store().images.history(channel_of(one, channel));
   if (one.owner == view_.account().name || view_.account().is_operator) return moves;
   // A member learns nothing of versions that it may not see.
   std::erase_if(moves, [&](const ChannelMove& move) { return !view_.find_id(move.image); });
@@ -101,28 +111,26 @@ std::vector<ChannelMove> Labels::history(std::string_view name, const std::strin
 }
 
 ImageEntry Labels::edit(std::string_view reference, const Edit& edit) {
-  const ImageEntry entry = view_.resolve(reference, Action::change);
   for (const std::string& tag : edit.add_tags) require_name("tag", tag);
-  std::set<std::string> tags(entry.tags.begin(), entry.tags.end()), names;
-  tags.insert(edit.add_tags.begin(), edit.add_tags.end());
-  for (const std::string& tag : edit.remove_tags) tags.erase(tag);
-  if (tags.size() > tag_limit)
-    throw invalid("an image has at most " + std::to_string(tag_limit) + " tags", "remove some first");
-  for (const auto& [name, value] : entry.properties) names.insert(name);
-  for (const auto& [name, value] : edit.properties) value ? (void)names.insert(name) : (void)names.erase(name);
-  if (names.size() > property_limit)
-    throw invalid("an image has at most " + std::to_string(property_limit) + " properties", "remove some first");
   for (const auto& [name, value] : edit.properties) {
     require_name("property name", name);
-    if (value) require_text("the property's value", *value, text_limit);
+    if (value) require_text("the property's value", *value);
   }
-  if (edit.description) require_text("the description", *edit.description, text_limit);
-  ImageRecords& images = view_.store().images;
-  for (const std::string& tag : edit.add_tags) images.set_tag(entry.image.id, tag, true);
-  for (const std::string& tag : edit.remove_tags) images.set_tag(entry.image.id, tag, false);
-  for (const auto& [name, value] : edit.properties) images.set_property(entry.image.id, name, value);
-  if (edit.description) images.change(entry.image.id, {.description = edit.description});
-  return view_.find_id(entry.image.id).value_or(entry);
+  if (edit.description) require_text("the description", *edit.description);
+  ImageChange change{.description = edit.description, .properties = edit.properties};
+  for (const std::string& tag : edit.add_tags) change.tags[tag] = true;
+  for (const std::string& tag : edit.remove_tags) change.tags[tag] = false;
+  return view_.change(reference, Action::change, [&](const ImageEntry& now) {
+    std::set<std::string> tags(now.tags.begin(), now.tags.end()), names;
+    for (const auto& [tag, present] : change.tags) present ? (void)tags.insert(tag) : (void)tags.erase(tag);
+    if (tags.size() > tag_limit)
+      throw invalid("an image has at most " + std::to_string(tag_limit) + " tags", "remove some first");
+    for (const auto& [name, value] : now.properties) names.insert(name);
+    for (const auto& [name, value] : edit.properties) value ? (void)names.insert(name) : (void)names.erase(name);
+    if (names.size() > property_limit)
+      throw invalid("an image has at most " + std::to_string(property_limit) + " properties", "remove some first");
+    return change;
+  });
 }
 
 }  // namespace kiln

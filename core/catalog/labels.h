@@ -32,10 +32,13 @@ class Labels {
   /// Filtering may need more than `detail`; then there is more.
   std::vector<ImageEntry> find(const ImageFilter&, Detail = Detail::all) const;
 
-  /// Points a channel of the image's name at it, in one step.
+  /// Points a channel of the image's name at it, in one step. Throws invalid() when a version is called like it.
   ImageEntry promote(std::string_view reference, const std::string& channel);
-  /// Points it back to where it pointed before; versions that cannot be used any longer are passed over.
+  /// Points it back to where it pointed before; versions that cannot be used any longer are passed over. Done again, it
+  /// goes further back.
   ImageEntry roll_back(std::string_view name, const std::string& channel);
+  /// The channel points nowhere any longer; its history stays. Throws invalid() when it points nowhere.
+  void remove_channel(std::string_view name, const std::string& channel);
   std::vector<ChannelMove> history(std::string_view name, const std::string& channel) const;
 
   struct Edit {
@@ -47,6 +50,7 @@ class Labels {
 
  private:
   ImageEntry one_of(std::string_view name) const;
+  ImageEntry mine_of(std::string_view name) const;
   CatalogView view_;
 };
 

@@ -1,10 +1,12 @@
 #include "catalog/life.h"
 
 #include <algorithm>
+#include <optional>
 #include <set>
 
 #include <kiln/error.h>
 
+#include "catalog/names.h"
 #include "catalog/store.h"
 
 namespace kiln {
@@ -26,47 +28,80 @@ bool has_newer(const std::vector<ImageEntry>& all, const std::string& id) {
   });
 }
 
-}  // namespace
-
-ImageEntry Life::changed(const ImageEntry& entry, const ImageChange& change) {
-  view_.store().images.change(entry.image.id, change);
-  return view_.find_id(entry.image.id).value_or(entry);
+/// As the owner of another image would name `image`, which was given as `typed`: by its channel, or with no tag at all,
+/// it may come to mean a newer one.
+std::string named_by(const std::string& owner, const ImageEntry& image, const std::string& typed) {
+  if (typed == image.image.id) return image.reference_for(owner);
+  const std::string tag = parse_reference(typed).tag;
+  return image.name_for(owner) + (tag.empty() ? "" : ":" + tag);
 }
+
+}  // namespace
 
 ImageEntry Life::deprecate(std::string_view reference, const Moment& at, const Moment& obsolete_at,
                            const std::string& replacement) {
-  const ImageEntry entry = view_.resolve(reference, Action::retire);
-  if (!obsolete_at.empty() && obsolete_at < at)
-    throw invalid("it would become obsolete before it is deprecated", "give the later date as --obsolete");
-  if (!replacement.empty() && view_.resolve(replacement, Action::see).image.id == entry.image.id)
-    throw invalid("image " + entry.reference() + " cannot replace itself", "name what to use instead of it");
-  return changed(entry, {.deprecated_at = at, .obsolete_at = obsolete_at, .replacement = replacement});
+  const auto instead = replacement.empty() ? std::nullopt : std::optional(view_.resolve(replacement, Action::see));
+  return view_.change(reference, Action::retire, [&](const ImageEntry& now) {
+    if (instead && instead->image.id == now.image.id)
+      throw invalid("image " + now.reference() + " cannot replace itself", "name what to use instead of it");
+    ImageChange change;
+    if (!at.empty() || now.life.deprecated_at.empty()) change.deprecated_at = at.empty() ? now_moment() : at;
+    if (!obsolete_at.empty()) change.obsolete_at = obsolete_at;
+    if (instead) change.replacement = named_by(now.owner, *instead, replacement);
+    const Moment obsolete = change.obsolete_at.value_or(now.life.obsolete_at);
+    if (!obsolete.empty() && obsolete < change.deprecated_at.value_or(now.life.deprecated_at))
+      throw invalid("it would become obsolete before it is deprecated", "give the later date as --obsolete");
+    return change;
+  });
 }
 
 ImageEntry Life::undeprecate(std::string_view reference) {
-  const ImageEntry entry = view_.resolve(reference, Action::retire);
-  return changed(entry, {.deprecated_at = "", .obsolete_at = "", .replacement = ""});
+  return view_.change(reference, Action::retire, [](const ImageEntry&) {
+    return ImageChange{.deprecated_at = "", .obsolete_at = "", .replacement = ""};
+  });
 }
 
 ImageEntry Life::revoke(std::string_view reference, const Moment& at, const std::string& reason) {
-  return changed(view_.resolve(reference, Action::revoke), {.revoked_at = at, .reason = reason});
+  require_text("the reason", reason);
+  return view_.change(reference, Action::revoke, [&](const ImageEntry& now) {
+    const Moment& before = now.life.revoked_at;
+    // Whoever gave the earlier date meant it: a second revocation must not let the image run again.
+    if (!before.empty() && before < at)
+      throw refused("image " + now.reference() +
+                        (before <= now_moment() ? " is revoked already, since " : " will be revoked earlier, at ") +
+                        before,
+                    "to give another date or reason, take that back first: kiln image revoke " +
+                        now.reference_for(view_.account().name) + " --undo",
+                    {"reason: " + now.life.reason});
+    return ImageChange{.revoked_at = at, .reason = reason};
+  });
 }
 
 ImageEntry Life::unrevoke(std::string_view reference) {
-  return changed(view_.resolve(reference, Action::revoke), {.revoked_at = "", .reason = ""});
+  return view_.change(reference, Action::revoke,
+                      [](const ImageEntry&) { return ImageChange{.revoked_at = "", .reason = ""}; });
 }
 
 ImageEntry Life::protect(std::string_view reference, bool on) {
-  return changed(view_.resolve(reference, Action::change), {.is_protected = on});
+  return view_.change(reference, Action::change, [&](const ImageEntry&) { return ImageChange{.is_protected = on}; });
 }
 
 ImageEntry Life::open_up(std::string_view reference, bool on) {
-  return changed(view_.resolve(reference, Action::open_up), {.is_public = on});
+  return view_.change(reference, Action::open_up, [&](const ImageEntry&) { return ImageChange{.is_public = on}; });
 }
 
 void Life::require_free(const ImageEntry& entry, const std::vector<std::string>& users) const {
-  const std::string image = "image " + entry.reference();
-  if (entry.is_protected) throw refused(image + " is protected", "kiln image protect " + entry.reference() + " --off");
+  const std::string to_type = entry.reference_for(view_.account().name), image = "image " + to_type;
+  if (entry.is_protected) throw refused(image + " is protected", "kiln image protect " + to_type + " --off");
+  if (entry.is_public)
+    throw refused(image + " is public: every account may use it",
+                  "kiln image public " + to_type + " --off, which the catalog's operator can do");
+  if (!entry.channels.empty()) {
+    const std::string &channel = entry.channels.front(), name = entry.name_for(view_.account().name);
+    throw refused("channel \"" + channel + "\" points at " + image,
+                  "point it elsewhere first: kiln image promote " + name + ":VERSION " + channel +
+                      ", or end it: kiln image channel " + name + " " + channel + " --remove");
+  }
   if (!users.empty())
     throw refused(image + " is in use by " + joined(users),
                   is_instance_name(users.front()) ? "remove what uses it first: kiln rm " + users.front()
@@ -77,7 +112,7 @@ void Life::require_free(const ImageEntry& entry, const std::vector<std::string>&
     if (share.state != Share::State::rejected) members.push_back(share.member);
   if (!members.empty())
     throw refused(image + " is shared with " + joined(members),
-                  "cancel that first: kiln share cancel " + entry.reference() + " --with " + members.front());
+                  "cancel that first: kiln share cancel " + to_type + " --with " + members.front());
 }
 
 ImageEntry Life::trash(std::string_view reference, const std::vector<std::string>& users, const Moment& purge_at) {
@@ -92,7 +127,8 @@ ImageEntry Life::trash(std::string_view reference, const std::vector<std::string
 }
 
 ImageEntry Life::restore(std::string_view reference) {
-  return changed(view_.resolve(reference, Action::restore), {.trashed_at = "", .purge_at = ""});
+  return view_.change(reference, Action::restore,
+                      [](const ImageEntry&) { return ImageChange{.trashed_at = "", .purge_at = ""}; });
 }
 
 Life::Descendants Life::descendants(std::string_view reference) const {

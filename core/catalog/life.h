@@ -19,20 +19,22 @@ class Life {
  public:
   explicit Life(CatalogView view) : view_(std::move(view)) {}
 
-  /// Now or at a date: newcomers no longer get it as the newest. `obsolete_at` (may be empty): from then on it can no
-  /// longer be used. `replacement` (may be empty): what to use instead, a reference.
+  /// Newcomers no longer get it as the newest, from `at` on. `obsolete_at`: from then on it can no longer be used.
+  /// `replacement`: what to use instead, a reference. What is empty stays as it was; `at`, when it never was, is now.
   ImageEntry deprecate(std::string_view reference, const Moment& at, const Moment& obsolete_at,
                        const std::string& replacement);
   ImageEntry undeprecate(std::string_view reference);
   /// Now or at a date: it and everything that was built from it can no longer be launched, built from, exported or
-  /// copied.
+  /// copied. A revocation can be brought forward; to put it off, or to give another reason, it is taken back first.
   ImageEntry revoke(std::string_view reference, const Moment& at, const std::string& reason);
   ImageEntry unrevoke(std::string_view reference);
   ImageEntry protect(std::string_view reference, bool on);
   ImageEntry open_up(std::string_view reference, bool on);  ///< to everybody; the operator only
   /// `users`: what still uses it: names of instances that `kiln rm` removes, and words such as "an instance of bob" for
-  /// others. Refused when there are any, when it is shared or
-  /// protected: the answer names them.
+  /// others. Throws refused() when there are any, and when it is protected, public, shared or in a channel: the answer
+  /// names them.
+  void require_free(const ImageEntry&, const std::vector<std::string>& users) const;
+  /// Throws as require_free().
   ImageEntry trash(std::string_view reference, const std::vector<std::string>& users, const Moment& purge_at);
   ImageEntry restore(std::string_view reference);
 
@@ -45,8 +47,6 @@ class Life {
   Descendants descendants(std::string_view reference) const;
 
  private:
-  void require_free(const ImageEntry&, const std::vector<std::string>& users) const;
-  ImageEntry changed(const ImageEntry&, const struct ImageChange&);
   CatalogView view_;
 };
 

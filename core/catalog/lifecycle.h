@@ -35,7 +35,7 @@ std::string_view to_text(ImageState);
 struct Lifecycle {
   enum class Making { creating, done, failed } making = Making::done;
   Moment deprecated_at = {}, obsolete_at = {};
-  std::string replacement = {};  ///< "web:2", what to use instead
+  std::string replacement = {};  ///< "web:2" of the same owner, or "bob/web:2": what to use instead
   Moment revoked_at = {};
   std::string reason = {};        ///< of the revocation
   bool ancestor_revoked = false;  ///< found in the graph, not recorded here

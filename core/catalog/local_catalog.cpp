@@ -42,8 +42,7 @@ std::unique_ptr<ImageSink> LocalCatalog::publish(const ImageDraft& draft) {
   if (!draft.version.empty()) require_name("image version", draft.version);
   if (!draft.channel.empty()) require_name("channel", draft.channel);
   // Asked again when it is recorded; asked now, because the answer is worth most before the work.
-  if (!draft.version.empty() && store_->images.has_version(home_region, account_.name, draft.name, draft.version))
-    throw version_exists(draft.name, draft.version);
+  store_->images.require_own_words({home_region, account_.name, draft.name, draft.channel}, draft.version);
   auto signing_key = choices_.signing_key ? choices_.signing_key() : nullptr;
   store_->sweep_leftovers();
   return std::make_unique<Publication>(store_, draft, account_.name, std::move(signing_key));
@@ -103,15 +102,17 @@ Manifest LocalCatalog::manifest(const Image& image) const {
 
 Removal LocalCatalog::remove(std::string_view reference, const InUse& in_use) {
   Removal removal;
-  const ImageEntry entry = view().resolve(reference, Action::see);
-  removal.image = entry.image;
-  if (entry.state() != ImageState::trashed && entry.state() != ImageState::failed) {
-    const auto users = in_use ? in_use(entry.image) : std::vector<std::string>{};
-    (void)Life(view()).trash(entry.image.id, users, now_moment());
-  } else {
-    require(Action::purge, view().standing(entry), entry);
+  // What is asked here may be another matter a moment later, when somebody has shared the image, or brought it back:
+  // the records look once more, and then it is asked again.
+  for (bool removed = false; !removed;) {
+    const ImageEntry entry =
+        view().resolve(removal.image.id.empty() ? reference : std::string_view(removal.image.id), Action::see);
+    removal.image = entry.image;
+    const bool dead = entry.state() == ImageState::trashed || entry.state() == ImageState::failed;
+    require(dead ? Action::purge : Action::trash, view().standing(entry), entry);
+    if (!dead) Life(view()).require_free(entry, in_use ? in_use(entry.image) : std::vector<std::string>{});
+    removed = store_->images.remove(entry.image.id, dead ? ImageRecords::Remove::dead : ImageRecords::Remove::alive);
   }
-  store_->images.remove(entry.image.id);
   const Collected collected = kiln::collect(*store_);
   removal.postponed = collected.postponed;
   removal.packs_removed = collected.packs;

@@ -1,6 +1,7 @@
 #include "catalog/names.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 namespace kiln {
 namespace {
@@ -18,11 +19,28 @@ void require_name(std::string_view what, std::string_view text) {
                 "use 1 to 128 letters, digits, \".\", \"_\" or \"-\", and begin with none of \".\" and \"-\"");
 }
 
+void require_text(std::string_view what, std::string_view text) {
+  if (text.size() > text_limit)
+    throw invalid(std::string(what) + " has " + std::to_string(text.size()) + " bytes, at most " +
+                      std::to_string(text_limit) + " are kept",
+                  "make it shorter");
+  // PostgreSQL would refuse it, and nobody could write it into JSON.
+  try {
+    (void)nlohmann::json(text).dump();
+  } catch (const nlohmann::json::type_error&) {
+    throw invalid(std::string(what) + " is no UTF-8", "convert it, for example: iconv -f latin1 -t utf8");
+  }
+}
+
 Error version_exists(const std::string& name, const std::string& version) {
   const std::string reference = name + ":" + version;
   return invalid(
       "image " + reference + " exists already",
       "a published image never changes: give another version, or remove it first: kiln image rm --now " + reference);
+}
+
+Error image_is_gone(const std::string& reference) {
+  return invalid("image " + reference + " is not there any longer", "see which images there are: kiln image list");
 }
 
 Reference parse_reference(std::string_view text) {

@@ -1,5 +1,5 @@
 #pragma once
-// Names that people give: of images, versions and channels; and how they refer to an image.
+// Names that people give, of images, versions and channels, and what they write; and how they refer to an image.
 
 #include <string>
 #include <string_view>
@@ -12,8 +12,16 @@ namespace kiln {
 /// as a file name, an argument, and part of a reference. `what` is for the error: "image name".
 void require_name(std::string_view what, std::string_view text);
 
+/// Throws invalid() unless `text` is UTF-8 and has at most text_limit bytes: what people write about an image. `what` is
+/// for the error: "the reason".
+inline constexpr std::size_t text_limit = 4096;
+void require_text(std::string_view what, std::string_view text);
+
 /// What publishing a version a second time is answered with.
 Error version_exists(const std::string& name, const std::string& version);
+
+/// What a change is answered with whose image was removed meanwhile.
+Error image_is_gone(const std::string& reference);
 
 /// "name", "name:version" or "name:channel", each perhaps after "owner/".
 struct Reference {

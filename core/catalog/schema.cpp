@@ -119,8 +119,11 @@ constexpr std::array collection{
 // The folder of the bytes has the same id in a file.
 constexpr std::array identity{"CREATE TABLE catalog (id VARCHAR(32) PRIMARY KEY)"};
 
-const std::array<std::span<const char* const>, 6> migrations{first_tables, accounts,   signatures,
-                                                             usage,        collection, identity};
+// Of a rollback: the sequence of the move that it went back to; 0 of any other move.
+constexpr std::array rollbacks{"ALTER TABLE channel_history ADD COLUMN back_to BIGINT NOT NULL DEFAULT 0"};
+
+const std::array<std::span<const char* const>, 7> migrations{first_tables, accounts, signatures, usage,
+                                                             collection,   identity, rollbacks};
 
 int version_of(soci::session& sql) {
   int have = 0;

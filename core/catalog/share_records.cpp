@@ -70,10 +70,16 @@ void ShareRecords::cancel(const std::string& image, const std::string& member) {
   });
 }
 
-void ShareRecords::answer(const std::string& image, const std::string& member, Share::State answer) {
+bool ShareRecords::answer(const std::string& image, const std::string& member, Share::State answer) {
   const std::string state(to_text(answer));
-  db_.write([&](soci::session& sql) {
-    sql << "UPDATE shares SET state = :s WHERE image = :i AND member = :m", use(state), use(image), use(member);
+  return db_.write([&](soci::session& sql) {
+    int there = 0;
+    sql << "SELECT COUNT(*) FROM shares s JOIN images i ON i.id = s.image"
+           " WHERE s.image = :i AND s.member = :m AND i.trashed_at = ''",
+        use(image), use(member), into(there);
+    if (there > 0)
+      sql << "UPDATE shares SET state = :s WHERE image = :i AND member = :m", use(state), use(image), use(member);
+    return there > 0;
   });
 }
 

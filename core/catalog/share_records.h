@@ -30,7 +30,8 @@ class ShareRecords {
   /// again. False when the image is gone or in the trash: then nothing changes.
   bool offer(const std::string& image, const std::string& member, bool may_copy);
   void cancel(const std::string& image, const std::string& member);
-  void answer(const std::string& image, const std::string& member, Share::State);
+  /// False when the share is gone, or its image is in the trash.
+  bool answer(const std::string& image, const std::string& member, Share::State);
 
   std::optional<Share> find(const std::string& image, const std::string& member) const;
   std::vector<Share> of_image(const std::string& image) const;    ///< by member

@@ -22,10 +22,11 @@ ImageEntry Sharing::offer(std::string_view reference, const std::vector<std::str
 
 ImageEntry Sharing::cancel(std::string_view reference, const std::vector<std::string>& members) {
   const ImageEntry entry = view_.resolve(reference, Action::share);
+  for (const std::string& member : members) require_name("account name", member);
   for (const std::string& member : members)
     if (!view_.store().shares.find(entry.image.id, member))
       throw invalid("image " + entry.reference() + " is not shared with \"" + member + "\"",
-                    "see with whom it is: kiln share list " + entry.reference());
+                    "see with whom it is: kiln share list " + entry.reference_for(view_.account().name));
   for (const std::string& member : members) view_.store().shares.cancel(entry.image.id, member);
   return entry;
 }
@@ -39,8 +40,10 @@ ImageEntry Sharing::reject(std::string_view reference) {
 }
 
 ImageEntry Sharing::answer(std::string_view reference, Share::State state) {
-  const ImageEntry entry = view_.resolve(reference, Action::answer);
-  view_.store().shares.answer(entry.image.id, view_.account().name, state);
+  ImageEntry entry = view_.resolve(reference, Action::answer);
+  // It may have been taken back since the look: then another look says so.
+  while (!view_.store().shares.answer(entry.image.id, view_.account().name, state))
+    entry = view_.resolve(entry.image.id, Action::answer);
   return entry;
 }
 

@@ -16,14 +16,15 @@ namespace {
 
 Standing standing_with(const Account& account, const ImageEntry& entry, const Share* share) {
   using Role = Standing::Role;
+  const std::string& name = account.name;
   // An operator who owns it may do what an owner may, and make it public besides.
   const bool is_member = share != nullptr && share->state != Share::State::rejected;
-  if (account.is_operator) return {Role::operator_, true, is_member};
-  if (entry.owner == account.name) return {Role::owner, true};
-  if (share == nullptr) return {};
-  if (share->state == Share::State::rejected) return {Role::rejected, false};
-  if (share->state == Share::State::pending) return {Role::pending, false, is_member};
-  return {Role::accepted, share->may_copy, is_member};
+  if (account.is_operator) return {Role::operator_, true, is_member, name};
+  if (entry.owner == account.name) return {Role::owner, true, false, name};
+  if (share == nullptr) return {Role::stranger, false, false, name};
+  if (share->state == Share::State::rejected) return {Role::rejected, false, false, name};
+  if (share->state == Share::State::pending) return {Role::pending, false, is_member, name};
+  return {Role::accepted, share->may_copy, is_member, name};
 }
 
 std::string joined(const std::vector<std::string>& words) {
@@ -52,8 +53,9 @@ std::vector<const ImageEntry*> nearest_of(const CatalogView& view, const std::ve
 Error not_there(const std::vector<ImageEntry>& all, const Reference& wanted) {
   std::vector<std::string> names, tags;
   for (const ImageEntry& entry : all) {
+    if (!wanted.owner.empty() && entry.owner != wanted.owner) continue;
     if (names.empty() || names.back() != entry.image.name) names.push_back(entry.image.name);
-    if (entry.image.name != wanted.name || (!wanted.owner.empty() && entry.owner != wanted.owner)) continue;
+    if (entry.image.name != wanted.name) continue;
     tags.push_back(entry.image.version);
     tags.insert(tags.end(), entry.channels.begin(), entry.channels.end());
   }
@@ -62,7 +64,8 @@ Error not_there(const std::vector<ImageEntry>& all, const Reference& wanted) {
                                ? "image \"" + wanted.name + "\" has no version or channel \"" + wanted.tag + "\""
                                : "there is no image \"" + wanted.name + "\"";
   if (const auto near = nearest(name_is_known ? wanted.tag : wanted.name, name_is_known ? tags : names))
-    return invalid(what, "did you mean \"" + (name_is_known ? wanted.name + ":" + *near : *near) + "\"?");
+    return invalid(what, "did you mean \"" + (wanted.owner.empty() ? "" : wanted.owner + "/") +
+                             (name_is_known ? wanted.name + ":" + *near : *near) + "\"?");
   if (name_is_known && tags.size() <= 10) return invalid(what, "it has: " + joined(tags));
   return invalid(what, "see which images there are: kiln image list");
 }
@@ -75,15 +78,17 @@ std::vector<const ImageEntry*> present_of(const std::vector<const ImageEntry*>& 
 }
 
 /// The newest that is not deprecated.
-const ImageEntry& newest(const std::vector<const ImageEntry*>& versions, const Reference& wanted) {
+const ImageEntry& newest(const std::vector<const ImageEntry*>& versions, const Reference& wanted,
+                         const std::string& account) {
   for (const ImageEntry* entry : versions)
     if (entry->state() == ImageState::available) return *entry;
   const ImageEntry& last = *versions.front();
   const ImageState state = last.state();
-  std::string hint = "see what is known of it: kiln image show " + last.reference();
-  if (state == ImageState::deprecated) hint = "name the version to use it all the same: " + last.reference();
-  if (state == ImageState::trashed) hint = "restore it first: kiln image restore " + last.reference();
-  if (!last.life.replacement.empty()) hint = "use " + last.life.replacement + " instead";
+  const std::string to_type = last.reference_for(account);
+  std::string hint = "see what is known of it: kiln image show " + to_type;
+  if (state == ImageState::deprecated) hint = "name the version to use it all the same: " + to_type;
+  if (state == ImageState::trashed) hint = "restore it first: kiln image restore " + to_type;
+  if (!last.life.replacement.empty()) hint = "use " + last.replacement_for(account) + " instead";
   throw refused("no version of image \"" + wanted.name + "\" is available: the newest, " + last.image.version +
                     ", is " + std::string(to_text(state)),
                 hint);
@@ -162,9 +167,20 @@ ImageEntry CatalogView::resolve(std::string_view reference, Action action) const
       throw invalid(
           "image \"" + wanted.name + "\" may be that of " + found.front()->owner + " or that of " + entry->owner,
           "say whose: " + found.front()->owner + "/" + std::string(reference));
-  const ImageEntry& entry = wanted.tag.empty() ? newest(found, wanted) : *found.front();
+  const ImageEntry& entry = wanted.tag.empty() ? newest(found, wanted, account_.name) : *found.front();
   require(action, standing(entry), entry);
   return entry;
+}
+
+ImageEntry CatalogView::change(std::string_view reference, Action action, const ImageDecision& decision) const {
+  const ImageEntry entry = resolve(reference, action);
+  const Standing asking = standing(entry);
+  const bool there = store_->images.change(entry.image.id, [&](const ImageEntry& now) {
+    require(action, asking, now);
+    return decision(now);
+  });
+  if (!there) throw image_is_gone(entry.reference());
+  return find_id(entry.image.id).value_or(entry);
 }
 
 std::optional<ImageEntry> CatalogView::find(std::string_view reference) const {

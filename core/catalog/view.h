@@ -2,6 +2,7 @@
 // The catalog as one account sees it: which images there are for it, and which one a reference means. Every verb gets
 // its image here, so every verb is authorised here.
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,6 +16,8 @@
 namespace kiln {
 
 class Store;
+struct ImageChange;
+using ImageDecision = std::function<ImageChange(const ImageEntry& now)>;
 
 class CatalogView {
  public:
@@ -39,6 +42,10 @@ class CatalogView {
   std::optional<ImageEntry> find_id(const std::string& id) const;
 
   Standing standing(const ImageEntry&) const;
+
+  /// Changes the image that a reference means. Whether that is allowed is asked once more inside the transaction, of
+  /// the image as it is then; see ImageRecords::change(). Returns it as it is afterwards.
+  ImageEntry change(std::string_view reference, Action, const ImageDecision&) const;
 
  private:
   std::shared_ptr<Store> store_;

@@ -48,7 +48,7 @@ class CollectionTest : public test::OnBothDatabases {
 
 TEST_P(CollectionTest, ADryRunSaysWhatWouldGoAndChangesNothing) {
   publish("a", 1);
-  store().images.remove(catalog().show("a").image.id);
+  store().images.remove(catalog().show("a").image.id, ImageRecords::Remove::alive);
   std::ofstream(folder / "c/packs/stray.pack") << "left by something";
   const Collected would = collect(store(), {.dry_run = true});
   EXPECT_THAT(would.items, Contains(Field(&Collectable::kind, Kind::disk)));

@@ -95,13 +95,91 @@ TEST_P(LabelsTest, RollsBackFromAVersionThatIsRevokedOrGone) {
   publish_versions("stable");
   accounts.life("alice").revoke("web:3", long_ago, "broken");
   EXPECT_EQ(labels().roll_back("web", "stable").reference(), "web:2");
-  catalog().remove("web:2");
+  // As an older kiln let it happen: the image goes, and the channel with it.
+  accounts.records().change(catalog().show("web:2").image.id, {.trashed_at = long_ago, .purge_at = long_ago});
+  accounts.records().purge_expired(now_moment());
+  EXPECT_EQ(history_for("alice", "web").front(), "- by alice");
   EXPECT_THROW((void)catalog().show("web:stable"), Error);
   EXPECT_EQ(labels().roll_back("web", "stable").reference(), "web:1");
   const Error error = error_of([&] { labels().roll_back("web", "stable"); });
   EXPECT_STREQ(error.what(), "channel \"stable\" of image \"web\" pointed nowhere else that is still of use");
   EXPECT_EQ(error.hint(), "see its history: kiln image channel web stable");
   EXPECT_EQ(catalog().show("web:stable").reference(), "web:1");
+}
+
+TEST_P(LabelsTest, RollingBackTwiceGoesBackTwice) {
+  publish_versions("stable");
+  EXPECT_EQ(labels().roll_back("web", "stable").reference(), "web:2");
+  EXPECT_EQ(labels().roll_back("web", "stable").reference(), "web:1") << "not to web:3, which was rolled back from";
+  labels().promote("web:3", "stable");
+  EXPECT_EQ(labels().roll_back("web", "stable").reference(), "web:1") << "where it pointed before that";
+  EXPECT_THROW(labels().roll_back("web", "stable"), Error);
+  labels().promote("web:2", "stable");
+  labels().promote("web:1", "stable");
+  EXPECT_EQ(labels().roll_back("web", "stable").reference(), "web:2") << "a promotion to an old one is no rollback";
+}
+
+TEST_P(LabelsTest, ARollbackPassesOverWhatWasRolledBackFrom) {
+  publish_versions("stable");
+  labels().roll_back("web", "stable");  // from the bad web:3 to web:2
+  accounts.publish("alice", "web:4", {}, "stable");
+  accounts.life("alice").revoke("web:2", long_ago, "");
+  EXPECT_EQ(labels().roll_back("web", "stable").reference(), "web:1");
+}
+
+TEST_P(LabelsTest, APromotionLooksAgainInItsTransaction) {
+  const Image parent = accounts.publish("alice", "base:1");
+  accounts.publish("alice", "web:1", {}, "stable");
+  accounts.publish("alice", "web:2", {parent.id});
+  const ImageEntry seen = catalog().show("web:2");
+  accounts.life("alice").revoke("base:1", long_ago, "leaked");
+  const Standing owner{Standing::Role::owner, true};
+  EXPECT_STREQ(error_of([&] {
+                 accounts.records().move_channel(seen, "stable", "alice",
+                                                 [&](const ImageEntry& now) { require(Action::promote, owner, now); });
+               }).what(),
+               "image web:2 is revoked and cannot be promoted");
+  catalog().remove("web:2");
+  EXPECT_STREQ(error_of([&] { accounts.records().move_channel(seen, "stable", "alice"); }).what(),
+               "image web:2 is not there any longer");
+  EXPECT_EQ(catalog().show("web:stable").reference(), "web:1");
+}
+
+TEST_P(LabelsTest, AChannelEnds) {
+  publish_versions("stable");
+  labels().remove_channel("web", "stable");
+  EXPECT_THROW((void)catalog().show("web:stable"), Error);
+  EXPECT_EQ(history_for("alice", "web").front(), "- by alice");
+  EXPECT_STREQ(error_of([&] { labels().remove_channel("web", "stable"); }).what(),
+               "channel \"stable\" of image \"web\" points nowhere");
+  EXPECT_EQ(labels().roll_back("web", "stable").reference(), "web:3") << "where it pointed before";
+  accounts.share("alice", "web:3", "bob");
+  EXPECT_EQ(error_of([&] { accounts.labels("bob").remove_channel("alice/web", "stable"); }).failure(),
+            Failure::refused);
+}
+
+TEST_P(LabelsTest, AChannelAndAVersionHaveDifferentNames) {
+  publish_versions("stable");
+  EXPECT_STREQ(error_of([&] { labels().promote("web:2", "1"); }).what(),
+               "image web has a version \"1\", so no channel can be called that");
+  const Error error = error_of([&] { accounts.publish("alice", "web:stable"); });
+  EXPECT_STREQ(error.what(), "image web has a channel \"stable\", so no version can be called that");
+  EXPECT_EQ(error.hint(), "give another version; --channel stable points the channel at it");
+  EXPECT_THROW(accounts.publish("alice", "web:4", {}, "2"), Error);
+  EXPECT_THROW(accounts.publish("alice", "web:beta", {}, "beta"), Error);
+  EXPECT_NO_THROW(accounts.publish("alice", "db:stable"));
+  EXPECT_NO_THROW(accounts.publish("bob", "web:stable"));
+  EXPECT_TRUE(catalog().show("web:2").channels.empty());
+  // Also when the one came while the other was being published.
+  const auto sink = catalog().publish({"web", "testing", "", chunk_size, {}});
+  labels().promote("web:1", "testing");
+  BlockSink* sinks[] = {sink.get()};
+  pump(test::make_disk(chunk_size, 1), sinks);
+  EXPECT_THROW(sink->finish(), Error);
+  // A number of the day that is a channel is passed over.
+  const std::string today = now_moment().substr(0, 10);
+  labels().promote("web:1", today + ".1");
+  EXPECT_EQ(accounts.publish("alice", "web").version, today + ".2");
 }
 
 TEST_P(LabelsTest, AMemberNeitherRollsBackNorLearnsOfOtherVersions) {
@@ -148,6 +226,9 @@ TEST_P(LabelsTest, WhatIsTooMuchChangesNothing) {
             "the property's value has 4097 bytes, at most 4096 are kept");
   EXPECT_EQ(try_edit({{}, {"t1"}, {}, std::string(5000, 'x')}),
             "the description has 5000 bytes, at most 4096 are kept");
+  EXPECT_EQ(try_edit({{}, {"t1"}, {{"one", "caf\xe9"}}, {}}), "the property's value is no UTF-8");
+  EXPECT_EQ(try_edit({{}, {"t1"}, {}, "caf\xe9"}), "the description is no UTF-8");
+  EXPECT_EQ(std::string(error_of([&] { labels().history("web", "\xff"); }).what()).substr(0, 8), "channel ");
   EXPECT_THROW(labels().edit("web:1", {{"a b"}, {"t1"}, {}, {}}), Error);
   EXPECT_EQ(catalog().show("web:1").tags.size(), 128u);
   // One goes, another comes.

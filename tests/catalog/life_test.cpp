@@ -45,6 +45,127 @@ TEST_P(LifeTest, ADeprecationThatMakesNoSenseIsRefused) {
   EXPECT_EQ(state("web:1"), "available");
 }
 
+TEST_P(LifeTest, ASecondDeprecationChangesOnlyWhatIsGiven) {
+  accounts.publish("alice", "web:1");
+  accounts.publish("alice", "web:2");
+  life().deprecate("web:1", long_ago, far_away, "web:2");
+  const ImageEntry same = life().deprecate("web:1", "", "", "");
+  EXPECT_EQ(same.life.deprecated_at, long_ago);
+  EXPECT_EQ(same.life.obsolete_at, far_away);
+  EXPECT_EQ(same.life.replacement, "web:2");
+  const Moment soon = parse_moment("+1h");
+  EXPECT_EQ(life().deprecate("web:1", "", soon, "").life.deprecated_at, long_ago);
+  EXPECT_EQ(catalog().show("web:1").life.obsolete_at, soon);
+  EXPECT_STREQ(error_of([&] { life().deprecate("web:1", far_away, "", ""); }).what(),
+               "it would become obsolete before it is deprecated");
+  EXPECT_EQ(life().deprecate("web:2", "", "", "").state(), ImageState::deprecated) << "now, when it never was";
+}
+
+TEST_P(LifeTest, ASecondRevocationDoesNotLetItRunAgain) {
+  accounts.publish("alice", "web:1");
+  life().revoke("web:1", long_ago, "leaked a key");
+  const Error error = error_of([&] { life().revoke("web:1", far_away, "later"); });
+  EXPECT_EQ(error.what(), std::string("image web:1 is revoked already, since ") + long_ago);
+  EXPECT_EQ(error.hint(), "to give another date or reason, take that back first: kiln image revoke web:1 --undo");
+  EXPECT_THAT(error.evidence(), ElementsAre("reason: leaked a key"));
+  EXPECT_EQ(error.failure(), Failure::refused);
+  EXPECT_EQ(state("web:1"), "revoked");
+  life().unrevoke("web:1");
+  life().revoke("web:1", far_away, "in a while");
+  EXPECT_STREQ(error_of([&] { life().revoke("web:1", "2999-02-01T00:00:00Z", "even later"); }).what(),
+               "image web:1 will be revoked earlier, at 2999-01-01T00:00:00Z");
+  EXPECT_EQ(life().revoke("web:1", long_ago, "now").state(), ImageState::revoked) << "brought forward";
+  EXPECT_EQ(catalog().show("web:1").life.reason, "now");
+}
+
+TEST_P(LifeTest, WhatOneIsToldToTypeMeansThatImage) {
+  accounts.publish("alice", "web:1");
+  accounts.publish("operator", "web:1");
+  Life keeper = accounts.life("operator");
+  LocalCatalog& catalog = accounts.as("operator");
+  const auto hint = [&](const auto& call) { return error_of(call).hint(); };
+  keeper.protect("alice/web:1", true);
+  EXPECT_EQ(hint([&] { catalog.remove("alice/web:1"); }), "kiln image protect alice/web:1 --off");
+  keeper.protect("alice/web:1", false);
+  accounts.share("alice", "web:1", "bob", false);
+  EXPECT_EQ(hint([&] { keeper.trash("alice/web:1", {}, far_away); }),
+            "cancel that first: kiln share cancel alice/web:1 --with bob");
+  accounts.sharing("alice").cancel("web:1", {"bob"});
+  keeper.revoke("alice/web:1", long_ago, "leaked");
+  EXPECT_EQ(hint([&] { (void)catalog.show("alice/web:1", Action::launch); }),
+            "see what is known of it: kiln image show alice/web:1");
+  EXPECT_THAT(hint([&] { keeper.revoke("alice/web:1", far_away, "x"); }), testing::HasSubstr(" alice/web:1 --undo"));
+  keeper.trash("alice/web:1", {}, far_away);
+  EXPECT_EQ(hint([&] { (void)catalog.show("alice/web:1", Action::launch); }),
+            "restore it first: kiln image restore alice/web:1");
+  EXPECT_EQ(hint([&] { (void)catalog.show("alice/web"); }), "restore it first: kiln image restore alice/web:1");
+  EXPECT_EQ(hint([&] { (void)catalog.show("alice/wbe:1"); }), "did you mean \"alice/web\"?");
+  keeper.protect("web:1", true);
+  EXPECT_EQ(hint([&] { catalog.remove("web:1"); }), "kiln image protect web:1 --off") << "its own";
+}
+
+TEST_P(LifeTest, AReplacementIsNamedSoThatEverybodyFindsIt) {
+  accounts.publish("alice", "web:1");
+  accounts.publish("alice", "web:2");
+  accounts.publish("operator", "web:2");
+  const std::string theirs = accounts.as("operator").show("web:2").image.id;
+  Life keeper = accounts.life("operator");
+  EXPECT_EQ(keeper.deprecate("alice/web:1", long_ago, "", "web:2").life.replacement, "operator/web:2");
+  EXPECT_EQ(keeper.deprecate("alice/web:1", "", "", theirs).life.replacement, "operator/web:2");
+  EXPECT_EQ(keeper.deprecate("alice/web:1", "", "", "alice/web").life.replacement, "web");
+  const ImageEntry entry = keeper.deprecate("alice/web:1", "", "", "alice/web:2");
+  EXPECT_EQ(entry.life.replacement, "web:2") << "of the same owner";
+  EXPECT_EQ(entry.replacement_for("alice"), "web:2");
+  EXPECT_EQ(entry.replacement_for("operator"), "alice/web:2");
+  keeper.deprecate("alice/web:1", "", long_ago, "");
+  EXPECT_EQ(error_of([&] { (void)accounts.as("operator").show("alice/web:1", Action::launch); }).hint(),
+            "use alice/web:2 instead");
+  EXPECT_EQ(error_of([&] { (void)catalog().show("web:1", Action::launch); }).hint(), "use web:2 instead");
+}
+
+TEST_P(LifeTest, AReasonIsTextThatCanBeKept) {
+  accounts.publish("alice", "web:1");
+  EXPECT_STREQ(error_of([&] { life().revoke("web:1", long_ago, "caf\xe9"); }).what(), "the reason is no UTF-8");
+  EXPECT_STREQ(error_of([&] { life().revoke("web:1", long_ago, std::string(5000, 'x')); }).what(),
+               "the reason has 5000 bytes, at most 4096 are kept");
+  EXPECT_EQ(state("web:1"), "available");
+  EXPECT_EQ(life().revoke("web:1", long_ago, "d\xc3\xa9j\xc3\xa0 vu").life.reason, "d\xc3\xa9j\xc3\xa0 vu");
+}
+
+TEST_P(LifeTest, WhatChangedSinceTheLookIsNotRemoved) {
+  const Image image = accounts.publish("alice", "web:1");
+  ImageRecords& records = accounts.records();
+  EXPECT_FALSE(records.remove(image.id, ImageRecords::Remove::dead)) << "it was brought back meanwhile";
+  accounts.share("alice", "web:1", "bob");
+  EXPECT_FALSE(records.remove(image.id, ImageRecords::Remove::alive));
+  EXPECT_THAT(accounts.sharing("alice").members("web:1"), testing::SizeIs(1));
+  accounts.sharing("alice").cancel("web:1", {"bob"});
+  life().trash("web:1", {}, far_away);
+  EXPECT_FALSE(records.remove(image.id, ImageRecords::Remove::alive)) << "somebody else has put it into the trash";
+  EXPECT_FALSE(records.trash(image.id, now_moment(), long_ago)) << "its term stays";
+  EXPECT_TRUE(records.remove(image.id, ImageRecords::Remove::dead));
+  EXPECT_FALSE(records.change(image.id, [](const ImageEntry&) { return ImageChange{}; })) << "it is gone";
+}
+
+TEST_P(LifeTest, ARemovalLooksAgainWhenTheImageWasSharedMeanwhile) {
+  const Image image = accounts.publish("alice", "web:1");
+  // Asked who uses it, and shared right then.
+  const auto share = [&](const Image&) {
+    accounts.sharing("operator").offer(image.id, {"bob"}, false);
+    return std::vector<std::string>{};
+  };
+  EXPECT_STREQ(error_of([&] { catalog().remove("web:1", share); }).what(), "image web:1 is shared with bob");
+  EXPECT_EQ(state("web:1"), "available");
+}
+
+TEST_P(LifeTest, WhoseTermIsOverIsNotBroughtBackByAChangeThatBeganBefore) {
+  const Image image = accounts.publish("alice", "web:1");
+  life().trash("web:1", {}, long_ago);
+  EXPECT_FALSE(accounts.records().change(
+      image.id, [](const ImageEntry&) { return ImageChange{.trashed_at = "", .purge_at = ""}; }));
+  EXPECT_TRUE(catalog().list().empty());
+}
+
 TEST_P(LifeTest, ARevocationReachesAllGenerations) {
   const std::string base = accounts.publish("alice", "base:1").id;
   const std::string child = accounts.publish("alice", "child:1", {base}).id;
@@ -134,6 +255,34 @@ TEST_P(LifeTest, WhatIsInUseOrSharedStaysAndTheAnswerSaysByWhom) {
   EXPECT_NO_THROW(life().trash("web:1", {}, far_away));
 }
 
+TEST_P(LifeTest, WhatAChannelPointsAtStays) {
+  accounts.publish("alice", "web:1", {}, "stable");
+  const Error error = error_of([&] { life().trash("web:1", {}, far_away); });
+  EXPECT_STREQ(error.what(), "channel \"stable\" points at image web:1");
+  EXPECT_EQ(error.hint(),
+            "point it elsewhere first: kiln image promote web:VERSION stable, or end it: kiln image channel web stable"
+            " --remove");
+  EXPECT_EQ(error.failure(), Failure::refused);
+  EXPECT_THROW(catalog().remove("web:1"), Error);
+  const std::string image = id("web:1");
+  EXPECT_FALSE(accounts.records().trash(image, now_moment(), far_away)) << "it was promoted since the look";
+  EXPECT_FALSE(accounts.records().remove(image, ImageRecords::Remove::alive));
+  accounts.labels("alice").remove_channel("web", "stable");
+  EXPECT_EQ(life().trash("web:1", {}, far_away).state(), ImageState::trashed);
+}
+
+TEST_P(LifeTest, WhatIsPublicStays) {
+  accounts.publish("alice", "web:1");
+  accounts.life("operator").open_up("alice/web:1", true);
+  const Error error = error_of([&] { life().trash("web:1", {}, far_away); });
+  EXPECT_STREQ(error.what(), "image web:1 is public: every account may use it");
+  EXPECT_EQ(error.failure(), Failure::refused);
+  EXPECT_THROW(catalog().remove("web:1"), Error);
+  EXPECT_FALSE(accounts.records().trash(id("web:1"), now_moment(), far_away));
+  accounts.life("operator").open_up("alice/web:1", false);
+  EXPECT_NO_THROW(catalog().remove("web:1"));
+}
+
 TEST_P(LifeTest, OfOneWhoSharesAndOneWhoTrashesOnlyOneSucceeds) {
   LocalCatalog& keeper = accounts.as("operator");
   const auto succeeds = [](const auto& call) {
@@ -155,7 +304,8 @@ TEST_P(LifeTest, OfOneWhoSharesAndOneWhoTrashesOnlyOneSucceeds) {
 }
 
 TEST_P(LifeTest, WhatIsInTheTrashComesBackAsItWas) {
-  accounts.publish("alice", "web:1", {}, "stable");
+  accounts.publish("alice", "web:1");
+  accounts.labels("alice").edit("web:1", {.add_tags = {"blue"}});
   life().deprecate("web:1", long_ago, "", "");
   life().trash("web:1", {}, far_away);
   EXPECT_EQ(state("web:1"), "trashed");
@@ -163,7 +313,7 @@ TEST_P(LifeTest, WhatIsInTheTrashComesBackAsItWas) {
   EXPECT_STREQ(error.what(), "image web:1 is trashed and cannot be launched");
   EXPECT_EQ(error.hint(), "restore it first: kiln image restore web:1");
   EXPECT_EQ(life().restore("web:1").state(), ImageState::deprecated);
-  EXPECT_EQ(catalog().show("web:stable").reference(), "web:1");
+  EXPECT_THAT(catalog().show("web:1").tags, ElementsAre("blue"));
   EXPECT_EQ(test::read_all(*catalog().read(catalog().show("web:1").image)).size(), chunk_size);
 }
 

@@ -125,6 +125,8 @@ TEST_P(MigrationTest, AMigratedCatalogIsUsedLikeANewOne) {
   EXPECT_EQ(test::publish(catalog, disk, {"web", "3", "stable", 0, {}}).new_chunks, 0u);
   EXPECT_EQ(catalog.show("web:stable").reference(), "web:3");
   EXPECT_EQ(Labels(catalog.view()).promote("web:1", "stable").reference(), "web:1");
+  EXPECT_EQ(Labels(catalog.view()).roll_back("web", "stable").reference(), "web:3");
+  Labels(catalog.view()).remove_channel("web", "stable");
   for (const char* reference : {"web:1", "web:2"}) EXPECT_EQ(catalog.remove(reference).packs_removed, 0u);
   EXPECT_EQ(catalog.remove("web:3").packs_removed, 1u);
   EXPECT_TRUE(test::files_in(old / "packs").empty());
@@ -139,6 +141,7 @@ TEST_P(MigrationTest, WhatEachLaterVersionHeldIsThere) {
     EXPECT_TRUE(test::same_content(*catalog.open(catalog.show("web:1").image), disk));
     EXPECT_EQ(test::publish(catalog, disk, {"web", "3", "stable", 0, {}}).new_chunks, 0u);
     EXPECT_EQ(catalog.show("web:stable").reference(), "web:3");
+    Labels(catalog.view()).remove_channel("web", "stable");
     EXPECT_EQ(catalog.remove("web:3").packs_removed, 0u);
   }
 }

@@ -26,6 +26,19 @@ TEST(Names, TheErrorSaysWhatIsAllowed) {
   EXPECT_EQ(error.failure(), Failure::invalid);
 }
 
+TEST(Texts, AreUtf8AndBounded) {
+  for (const char* good : {"", "a\nb\t\x1b", "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80"})
+    EXPECT_NO_THROW(require_text("it", good)) << good;
+  for (const char* bad : {"\xff", "caf\xe9", "\xc3", "\xed\xa0\x80", "\xc0\xaf", "\xf4\x90\x80\x80"}) {
+    const Error error = test::error_of([&] { require_text("the reason", bad); });
+    EXPECT_STREQ(error.what(), "the reason is no UTF-8");
+    EXPECT_EQ(error.failure(), Failure::invalid);
+  }
+  EXPECT_NO_THROW(require_text("it", std::string(4096, 'x')));
+  EXPECT_STREQ(test::error_of([] { require_text("it", std::string(4097, 'x')); }).what(),
+               "it has 4097 bytes, at most 4096 are kept");
+}
+
 TEST(Names, AReferenceIsANameAndATag) {
   EXPECT_EQ(parse_reference("web").name, "web");
   EXPECT_EQ(parse_reference("web").tag, "");

@@ -138,10 +138,24 @@ TEST_P(SharingTest, BadMembersAreRefusedBeforeAnybodyIsOfferedAnything) {
   EXPECT_TRUE(accounts.sharing("alice").members("web:1").empty());
 }
 
+TEST_P(SharingTest, NobodyAnswersToWhatWasTakenBack) {
+  const Image image = accounts.as("alice").show("web:1").image;
+  ShareRecords& shares = accounts.as("bob").view().store().shares;
+  accounts.share("alice", "web:1", "bob", false);
+  accounts.sharing("alice").cancel("web:1", {"bob"});
+  EXPECT_FALSE(shares.answer(image.id, "bob", Share::State::accepted));
+  EXPECT_TRUE(shares.of_member("bob").empty());
+  accounts.share("alice", "web:1", "bob", false);
+  EXPECT_TRUE(shares.answer(image.id, "bob", Share::State::rejected));
+  accounts.life("alice").trash("web:1", {}, test::far_away);
+  EXPECT_FALSE(shares.answer(image.id, "bob", Share::State::accepted));
+}
+
 TEST_P(SharingTest, AnImageThatIsRemovedTakesItsSharesWithIt) {
   const Image image = accounts.as("alice").show("web:1").image;
-  accounts.share("alice", "web:1", "bob");
-  accounts.records().remove(image.id);
+  accounts.share("alice", "web:1", "bob", false);
+  accounts.sharing("bob").reject("alice/web:1");
+  accounts.records().remove(image.id, ImageRecords::Remove::alive);
   EXPECT_TRUE(accounts.sharing("bob").offered().empty());
   EXPECT_TRUE(accounts.as("bob").view().store().shares.of_member("bob").empty());
 }

@@ -99,7 +99,7 @@ bool FolderRegion::follow(ImageEntry& here, const Lifecycle& original) {
 void FolderRegion::point(const ImageEntry& at, const std::string& channel) {
   // Asked there again: a channel is its owner's to move.
   ImageEntry entry = catalog_->view().resolve(at.image.id, Action::promote);
-  catalog_->view().store().images.move_channel(entry, channel, entry, account_.name);
+  catalog_->view().store().images.move_channel(entry, channel, account_.name);
 }
 
 }  // namespace kiln
