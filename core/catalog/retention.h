@@ -17,8 +17,9 @@ struct Verdict {
   std::string why;
 };
 
-/// Keeps the newest `keep` versions of a name, and every one that is used, shared, protected, in a channel, or the
-/// parent of an image that is still there.
+/// Keeps the newest `keep` versions of a name that can be used, what is not older than those, and the newest available
+/// one whatever `keep` is; and every one that is used, shared, public, protected, in a channel, or the parent of an
+/// image that is still there, whosever that is.
 class Retention {
  public:
   /// What still uses an image, for example its instances.
@@ -26,14 +27,15 @@ class Retention {
 
   Retention(CatalogView view, Users users) : view_(std::move(view)), users_(std::move(users)) {}
 
-  /// Every version of the name that this account owns, the newest first. Throws invalid() when there is none.
+  /// Every version of the name that this account owns, the newest first. Reads the catalog once. Throws invalid() when
+  /// there is none.
   std::vector<Verdict> judge(std::string_view name, std::size_t keep) const;
-  /// Puts what goes into the trash until `purge_at`; what changed meanwhile, so that it may not go, stays. Returns what
-  /// went.
+  /// Puts what goes into the trash until `purge_at`, in one transaction; what changed meanwhile, so that it may not go,
+  /// stays. Returns what went.
   std::vector<ImageEntry> carry_out(const std::vector<Verdict>&, const Moment& purge_at) const;
 
  private:
-  std::string reason_to_stay(const ImageEntry&, const std::vector<ImageEntry>& all) const;
+  std::string reason_to_stay(const ImageEntry&, const ImageEntry* child) const;
   CatalogView view_;
   Users users_;
 };
