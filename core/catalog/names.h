@@ -12,8 +12,8 @@ namespace kiln {
 /// as a file name, an argument, and part of a reference. `what` is for the error: "image name".
 void require_name(std::string_view what, std::string_view text);
 
-/// Throws invalid() unless `text` is UTF-8 and has at most text_limit bytes: what people write about an image. `what` is
-/// for the error: "the reason".
+/// Throws invalid() unless `text` is UTF-8 and has at most text_limit bytes: what people write about an image. `what`
+/// is for the error: "the reason".
 inline constexpr std::size_t text_limit = 4096;
 void require_text(std::string_view what, std::string_view text);
 

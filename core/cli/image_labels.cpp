@@ -2,30 +2,53 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <kiln/text.h>
+
 #include "catalog/labels.h"
 #include "cli/image_answers.h"
 #include "cli/services.h"
 #include "cli/verbs.h"
 
 namespace kiln::cli {
+namespace {
+
+/// Who asks, and is to be able to type what the answer says.
+std::string account_of(Call& call) {
+  return call.services.catalog().view().account().name;
+}
+
+}  // namespace
 
 int run_image_promote(Call& call) {
   const std::string channel = call.args.text("CHANNEL");
   const ImageEntry entry = Labels(call.services.catalog().view()).promote(call.args.text("IMAGE"), channel);
-  answer_image(call.out, entry, fmt::format("{}:{} is {}", entry.image.name, channel, entry.reference()));
+  answer_image(
+      call.out, entry,
+      fmt::format("{}:{} is {}", entry.name_for(account_of(call)), channel, entry.reference_for(account_of(call))));
   return 0;
 }
 
 int run_image_rollback(Call& call) {
   const std::string channel = call.args.text("CHANNEL");
   const ImageEntry entry = Labels(call.services.catalog().view()).roll_back(call.args.text("NAME"), channel);
-  answer_image(call.out, entry, fmt::format("{}:{} is {} again", entry.image.name, channel, entry.reference()));
+  answer_image(call.out, entry,
+               fmt::format("{}:{} is {} again", entry.name_for(account_of(call)), channel,
+                           entry.reference_for(account_of(call))));
   return 0;
 }
 
 int run_image_channel(Call& call) {
   const std::string name = call.args.text("NAME"), channel = call.args.text("CHANNEL");
-  const std::vector<ChannelMove> moves = Labels(call.services.catalog().view()).history(name, channel);
+  Labels labels(call.services.catalog().view());
+  if (call.args.has("remove")) {
+    labels.remove_channel(name, channel);
+    if (call.out.json())
+      call.out.object({{"name", name}, {"channel", channel}, {"removed", true}});
+    else
+      call.out.line(printable(fmt::format("{}:{} points nowhere any longer", name, channel)));
+    return 0;
+  }
+  const std::vector<ChannelMove> moves = labels.history(name, channel);
   if (moves.empty())
     throw invalid(fmt::format("image \"{}\" has no channel \"{}\"", name, channel),
                   fmt::format("kiln image promote {}:VERSION {}", name, channel));
@@ -62,7 +85,8 @@ int run_image_tag(Call& call) {
   std::vector<std::string> words = entry.tags;
   for (const auto& [name, value] : entry.properties) words.push_back(name + "=" + value);
   answer_image(call.out, entry,
-               fmt::format("{}  {}", entry.reference(), words.empty() ? "no tags, no properties" : listed(words)));
+               fmt::format("{}  {}", entry.reference_for(account_of(call)),
+                           words.empty() ? "no tags, no properties" : listed(words)));
   return 0;
 }
 

@@ -15,6 +15,15 @@ Life life_of(Call& call) {
   return Life(call.services.catalog().view());
 }
 
+/// Who asks, and is to be able to type what the answer says.
+std::string account_of(Call& call) {
+  return call.services.catalog().view().account().name;
+}
+
+std::string named(Call& call, const ImageEntry& entry) {
+  return entry.reference_for(account_of(call));
+}
+
 /// --undo takes back all of it: what else is given would be lost without a word.
 void require_alone(const Args& args, std::string_view verb, const std::vector<std::string_view>& others) {
   for (const std::string_view other : others)
@@ -59,11 +68,18 @@ bool is_elsewhere(const Args& args) {
 
 /// The end of a term such as "7d".
 Moment end_of_term(const std::string& term) {
+  const Moment now = now_moment(), longest = parse_moment("+3660d");
+  Moment end;
   try {
-    return parse_moment("+" + term);
+    end = parse_moment("+" + term);
   } catch (const Error&) {
     throw invalid(fmt::format("--for takes a number of days or hours, not \"{}\"", term), "for example --for 30d");
   }
+  // The next collection would take it, though the answer promised that it can be brought back.
+  if (end <= now)
+    throw invalid(fmt::format("--for {} is no time at all", term), "to remove it for good: kiln image rm IMAGE --now");
+  if (end > longest) throw invalid(fmt::format("--for {} is more than ten years", term), "for example --for 30d");
+  return end;
 }
 
 }  // namespace
@@ -74,15 +90,16 @@ int run_image_deprecate(Call& call) {
   if (args.has("undo")) {
     require_alone(args, "image deprecate", {"at", "obsolete", "replacement"});
     const ImageEntry entry = life_of(call).undeprecate(image);
-    answer_image(call.out, entry, fmt::format("{} is {}", entry.reference(), to_text(entry.state())));
+    answer_image(call.out, entry, fmt::format("{} is {}", named(call, entry), to_text(entry.state())));
     return 0;
   }
-  const Moment at = parse_moment(args.text("at", "now"));
+  const Moment at = args.has("at") ? parse_moment(args.text("at")) : Moment();
   const Moment obsolete = args.has("obsolete") ? parse_moment(args.text("obsolete")) : Moment();
   const ImageEntry entry = life_of(call).deprecate(image, at, obsolete, args.text("replacement"));
-  std::string sentence = fmt::format("{} {}", entry.reference(), from("deprecated", at));
-  if (!obsolete.empty()) sentence += fmt::format(", and {}", from("obsolete", obsolete));
-  if (!entry.life.replacement.empty()) sentence += fmt::format("; use {} instead", entry.life.replacement);
+  std::string sentence = fmt::format("{} {}", named(call, entry), from("deprecated", entry.life.deprecated_at));
+  if (!entry.life.obsolete_at.empty()) sentence += fmt::format(", and {}", from("obsolete", entry.life.obsolete_at));
+  if (!entry.life.replacement.empty())
+    sentence += fmt::format("; use {} instead", entry.replacement_for(account_of(call)));
   answer_image(call.out, entry, sentence);
   return 0;
 }
@@ -94,7 +111,7 @@ int run_image_revoke(Call& call) {
     require_alone(args, "image revoke", {"at", "reason"});
     const ImageEntry entry = life_of(call).unrevoke(image);
     const char* why = entry.life.ancestor_revoked ? ", because an image that it was built from is" : "";
-    answer_image(call.out, entry, fmt::format("{} is {}{}", entry.reference(), to_text(entry.state()), why));
+    answer_image(call.out, entry, fmt::format("{} is {}{}", named(call, entry), to_text(entry.state()), why));
     return 0;
   }
   if (args.text("reason").empty())
@@ -102,7 +119,7 @@ int run_image_revoke(Call& call) {
   const Moment at = parse_moment(args.text("at", "now"));
   const ImageEntry entry = life_of(call).revoke(image, at, args.text("reason"));
   const std::size_t children = life_of(call).descendants(entry.image.id).images.size();
-  std::string sentence = fmt::format("{} {}", entry.reference(), from("revoked", at));
+  std::string sentence = fmt::format("{} {}", named(call, entry), from("revoked", at));
   if (children > 0)
     sentence += fmt::format(", and with it {} {} built from it", children, children == 1 ? "image" : "images");
   answer_image(call.out, entry, sentence);
@@ -113,7 +130,7 @@ int run_image_protect(Call& call) {
   const bool on = !call.args.has("off");
   const ImageEntry entry = life_of(call).protect(call.args.text("IMAGE"), on);
   answer_image(call.out, entry,
-               fmt::format("{} {}", entry.reference(), on ? "is protected" : "is not protected any longer"));
+               fmt::format("{} {}", named(call, entry), on ? "is protected" : "is not protected any longer"));
   return 0;
 }
 
@@ -122,7 +139,7 @@ int run_image_public(Call& call) {
   const ImageEntry entry = life_of(call).open_up(call.args.text("IMAGE"), on);
   answer_image(
       call.out, entry,
-      fmt::format("{} {}", entry.reference(), on ? "is public: every account sees it" : "is not public any longer"));
+      fmt::format("{} {}", named(call, entry), on ? "is public: every account sees it" : "is not public any longer"));
   return 0;
 }
 
@@ -141,8 +158,8 @@ int run_image_rm(Call& call) {
       home ? home->trash_image(image, purge_at) : Life(region.folder->view()).trash(image, {}, purge_at);
   const std::string where = home ? "" : " --region " + args.text("region");
   answer_image(call.out, entry,
-               fmt::format("{} is in the trash until {}; kiln image restore {}{} brings it back", entry.reference(),
-                           purge_at, entry.reference(), where));
+               fmt::format("{} is in the trash until {}; kiln image restore {}{} brings it back", named(call, entry),
+                           purge_at, named(call, entry), where));
   return 0;
 }
 
@@ -152,7 +169,7 @@ int run_image_restore(Call& call) {
     throw invalid(fmt::format("region {} is a bucket, which has no trash", region.bucket->name()),
                   fmt::format("copy the image there again: kiln image copy IMAGE --to {}", region.bucket->name()));
   const ImageEntry entry = Life(region.folder->view()).restore(call.args.text("IMAGE"));
-  answer_image(call.out, entry, fmt::format("{} is {} again", entry.reference(), to_text(entry.state())));
+  answer_image(call.out, entry, fmt::format("{} is {} again", named(call, entry), to_text(entry.state())));
   return 0;
 }
 

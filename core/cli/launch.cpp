@@ -58,11 +58,11 @@ std::vector<std::string> ssh_keys_of(const Args& args) {
   return keys;
 }
 
-std::vector<std::string> warnings_of(const ImageEntry& entry) {
+std::vector<std::string> warnings_of(const ImageEntry& entry, const std::string& account) {
   if (entry.state() != ImageState::deprecated) return {};
   std::string text = fmt::format("image {} is deprecated since {}", entry.reference(), entry.life.deprecated_at);
   if (!entry.life.obsolete_at.empty()) text += fmt::format(", and cannot be used from {} on", entry.life.obsolete_at);
-  if (!entry.life.replacement.empty()) text += fmt::format(": use {} instead", entry.life.replacement);
+  if (!entry.life.replacement.empty()) text += fmt::format(": use {} instead", entry.replacement_for(account));
   return {text};
 }
 
@@ -92,7 +92,7 @@ int run_launch(Call& call) {
   const CatalogView view = call.services.catalog().view();
   const ImageEntry entry = view.resolve(spec.image, Action::launch);
   spec.image = entry.image.id;  // what is said of it below is said of what is launched
-  std::vector<std::string> warnings = warnings_of(entry);
+  std::vector<std::string> warnings = warnings_of(entry, call.services.catalog().view().account().name);
   const auto signatures = signatures_of(call.services.home(), view, entry);
   Activity activity("preparing", call.out.json());
   const Launched launched = call.services.machines().launch(spec, activity.bytes());

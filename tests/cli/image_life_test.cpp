@@ -42,6 +42,38 @@ TEST_F(ImageLife, ChannelsMoveAndGoBack) {
             "error: image \"web\" has no channel \"testing\"\nhelp: kiln image promote web:VERSION testing\n");
 }
 
+TEST_F(ImageLife, WhatAChannelPointsAtIsRemovedOnceTheChannelEnds) {
+  tell("alice", {"image", "promote", "web:1", "stable"});
+  for (const char* how : {"--for=1d", "--now"})
+    EXPECT_EQ(refuse("alice", {"image", "rm", "web:1", how}, 3),
+              "error: channel \"stable\" points at image web:1\nhelp: point it elsewhere first: kiln image promote "
+              "web:VERSION stable, or end it: kiln image channel web stable --remove\n");
+  EXPECT_EQ(tell("alice", {"image", "channel", "web", "stable", "--remove"}), "web:stable points nowhere any longer\n");
+  EXPECT_EQ(ask("alice", {"image", "channel", "web", "stable"})["history"][0]["version"], nullptr);
+  EXPECT_THAT(refuse("alice", {"image", "channel", "web", "stable", "--remove"}, 2), HasSubstr("points nowhere"));
+  tell("alice", {"image", "rm", "web:1"});
+}
+
+TEST_F(ImageLife, ChannelsAndVersionsAreToldApart) {
+  tell("alice", {"image", "promote", "web:1", "stable"});
+  EXPECT_EQ(refuse("alice", {"image", "promote", "web:1", "2"}, 2),
+            "error: image web has a version \"2\", so no channel can be called that\n"
+            "help: give the channel another name\n");
+  EXPECT_THAT(kiln({"import", "disk.raw", "--name", "web", "--version", "stable", "--as", "alice"}).err,
+              HasSubstr("image web has a channel \"stable\", so no version can be called that"));
+  EXPECT_EQ(ask("alice", {"image", "show", "web:stable"})["version"], "1");
+}
+
+TEST_F(ImageLife, AnswersToTheOperatorNameTheOwner) {
+  EXPECT_EQ(tell("", {"image", "protect", "alice/web:1"}), "alice/web:1 is protected\n");
+  EXPECT_EQ(refuse("", {"image", "rm", "alice/web:1"}, 3),
+            "error: image alice/web:1 is protected\nhelp: kiln image protect alice/web:1 --off\n");
+  EXPECT_EQ(tell("", {"image", "protect", "alice/web:1", "--off"}), "alice/web:1 is not protected any longer\n");
+  EXPECT_EQ(tell("", {"image", "promote", "alice/web:1", "stable"}), "alice/web:stable is alice/web:1\n");
+  EXPECT_THAT(tell("", {"image", "rm", "alice/web:2"}), HasSubstr("kiln image restore alice/web:2 brings it back"));
+  EXPECT_EQ(tell("", {"image", "restore", "alice/web:2"}), "alice/web:2 is available again\n");
+}
+
 TEST_F(ImageLife, OldVersionsArePruned) {
   publish("alice", "web", "3", 3);
   tell("alice", {"image", "promote", "web:1", "stable"});
@@ -99,6 +131,9 @@ TEST_F(ImageLife, DatesToComeAreKeptAndActLater) {
   EXPECT_EQ(later["state"], "available");
   EXPECT_LT(later["deprecated_at"], later["obsolete_at"]);
   EXPECT_THAT(tell("alice", {"image", "show", "web:2"}), HasSubstr("(to come)"));
+  const json replaced = ask("alice", {"image", "deprecate", "web:2", "--replacement", "web:1"});
+  EXPECT_EQ(replaced["deprecated_at"], later["deprecated_at"]);
+  EXPECT_EQ(replaced["obsolete_at"], later["obsolete_at"]);
   tell("alice", {"image", "deprecate", "web:2", "--at", "2020-01-01", "--obsolete", "2020-01-02"});
   EXPECT_EQ(state("web:2"), "obsolete");
   EXPECT_THAT(refuse("alice", {"launch", "web:2"}, 3), HasSubstr("image web:2 is obsolete and cannot be launched"));
@@ -112,6 +147,10 @@ TEST_F(ImageLife, ARevokedImageCannotBeUsed) {
             "help: see what is known of it: kiln image show web:1\n");
   EXPECT_THAT(refuse("alice", {"launch", "web:1"}, 3), HasSubstr("reason: CVE-1"));
   EXPECT_THAT(tell("alice", {"image", "show", "web:1"}), HasSubstr("CVE-1"));
+  EXPECT_THAT(refuse("alice", {"image", "revoke", "web:1", "--at", "+30d", "--reason", "later"}, 3),
+              AllOf(StartsWith("error: image web:1 is revoked already, since "), HasSubstr("reason: CVE-1"),
+                    HasSubstr("kiln image revoke web:1 --undo\n")));
+  EXPECT_EQ(state("web:1"), "revoked");
   EXPECT_EQ(refuse("alice", {"image", "revoke", "web:1", "--undo", "--reason", "x"}, 2).substr(0, 6), "error:");
   EXPECT_EQ(tell("alice", {"image", "revoke", "web:1", "--undo"}), "web:1 is available\n");
 }
@@ -133,6 +172,11 @@ TEST_F(ImageLife, TheTrashGivesBack) {
   EXPECT_THAT(images("alice", {"--trash"}), IsEmpty());
   EXPECT_THAT(refuse("alice", {"image", "rm", "web:2", "--for", "soon"}, 2), HasSubstr("for example --for 30d"));
   EXPECT_EQ(refuse("alice", {"image", "rm", "web:2", "--for", "1d", "--now"}, 2).substr(0, 6), "error:");
+  for (const std::string none : {"0s", "0d", "0h"})
+    EXPECT_EQ(refuse("alice", {"image", "rm", "web:2", "--for", none}, 2),
+              "error: --for " + none + " is no time at all\nhelp: to remove it for good: kiln image rm IMAGE --now\n");
+  EXPECT_THAT(refuse("alice", {"image", "rm", "web:2", "--for", "9999d"}, 2), HasSubstr("more than ten years"));
+  EXPECT_EQ(state("web:2"), "available");
 }
 
 TEST_F(ImageLife, WhatIsInTheTrashIsBuiltAgain) {
