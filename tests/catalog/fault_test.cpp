@@ -198,7 +198,7 @@ TEST(FailedSync, IsNeverTriedAgainOnItsDescriptor) {
     failures += outcome.status == 1 ? 1 : 0;
     EXPECT_THAT(tried_again(trace), IsEmpty()) << when;
   }
-  EXPECT_GT(failures, 2) << "otherwise this looked at nothing";
+  EXPECT_GT(failures, 1) << "otherwise this looked at nothing";
 }
 
 INSTANTIATE_TEST_SUITE_P(Every, Fault, testing::Combine(testing::Range(0, 5), testing::Range(0, 3)),

@@ -200,7 +200,10 @@ TEST_F(BadInput, FullDisk) {
     EXPECT_THAT(imported.err, HasSubstr("No space left on device"));
     EXPECT_THAT(imported.err, HasSubstr("help: "));
     const Answer images = kiln({"image", "list", "--json"});
-    EXPECT_EQ(nlohmann::json::parse(images.out)["images"].size(), 0U) << images.out;
+    const auto listed = nlohmann::json::parse(images.out)["images"];
+    ASSERT_EQ(listed.size(), 1U) << images.out;
+    EXPECT_EQ(listed[0]["state"], "failed");
+    EXPECT_THAT(listed[0]["error"].get<std::string>(), HasSubstr("No space left on device"));
   });
 }
 

@@ -203,7 +203,7 @@ TEST_F(Policy, DamagedContentIsNotBuiltFrom) {
   const Answer built = build();
   EXPECT_EQ(built.status, 1) << built.err;
   EXPECT_THAT(built.err, HasSubstr("damaged"));
-  EXPECT_THAT(images("bob"), ElementsAre("alice/app:1"));
+  EXPECT_THAT(images("bob", {"--state", "available"}), ElementsAre("alice/app:1"));
 }
 
 TEST_F(Policy, APolicyThatCannotBeUnderstoodForbidsAll) {

@@ -38,7 +38,9 @@ class Stopped : public testing::Test {
     ADD_FAILURE() << "the build never wrote";
     return running;
   }
-  std::size_t images() { return json::parse(kiln({"image", "list", "--json"}).out)["images"].size(); }
+  std::size_t images(const char* state = "available") {
+    return json::parse(kiln({"image", "list", "--state", state, "--json"}).out)["images"].size();
+  }
   std::vector<std::string> outputs() { return files_below(kiln.folder(), {"home", "disk", "web", ".out", ".err"}); }
   Program kiln;
 };
@@ -51,6 +53,7 @@ TEST_F(Stopped, BySigintLeavesNothingHalfMade) {
   EXPECT_THAT(answer.err, HasSubstr("stopping: "));
   EXPECT_THAT(outputs(), IsEmpty());
   EXPECT_EQ(images(), 0U);
+  EXPECT_EQ(images("failed"), 0U);
   for (const auto& name : files_below(kiln.home() / "layers")) EXPECT_EQ(name, ".lock");
 
   EXPECT_EQ(kiln({"build", "web.toml"}).status, 0);
@@ -69,6 +72,7 @@ TEST_F(Stopped, ByKillGoesOnTheNextTime) {
   ::kill(running.pid, SIGKILL);
   EXPECT_EQ(kiln.wait(running).status, 128 + SIGKILL);
   EXPECT_EQ(images(), 0U);
+  EXPECT_EQ(images("failed"), 1U) << "what was being made is told of";
   const Answer again = kiln({"build", "web.toml"});
   EXPECT_EQ(again.status, 0) << again.err;
   EXPECT_EQ(images(), 1U);

@@ -50,8 +50,8 @@ TEST_F(ConfigTest, ReadsWhatIsSettled) {
 TEST_F(ConfigTest, NamesThePlaceAndTheNearestSetting) {
   EXPECT_EQ(mistake("\nacount = \"me\"\n"), "FILE:2:1: unknown setting \"acount\" | did you mean \"account\"?");
   EXPECT_EQ(mistake("[colours]\nred = 1\n"),
-            "FILE:1:2: unknown setting \"colours\" | it may hold \"account\", \"catalog\", \"signing_key\", "
-            "[region.NAME] and [billing]");
+            "FILE:1:2: unknown setting \"colours\" | it may hold \"account\", \"catalog\", \"catalog_folder\", "
+            "\"signing_key\", [region.NAME] and [billing]");
 }
 
 TEST_F(ConfigTest, PricesAreExact) {

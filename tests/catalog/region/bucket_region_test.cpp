@@ -90,7 +90,7 @@ TEST_F(BucketRegionTest, AFlippedByteIsRefusedOnArrival) {
   EXPECT_THAT(error.what(), StartsWith("chunk sha256:"));
   EXPECT_THAT(error.what(), HasSubstr("of region \"west\" is damaged: "));
   EXPECT_THAT(error.evidence(), ElementsAre(url + "/" + key));
-  EXPECT_THAT(other.images(), IsEmpty());
+  EXPECT_THAT(names(other), IsEmpty());
 }
 
 TEST_F(BucketRegionTest, ADamagedManifestOrDocumentIsRefused) {
