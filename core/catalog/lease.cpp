@@ -5,7 +5,7 @@
 #include <array>
 #include <utility>
 
-#include <kiln/file.h>
+#include "process/process.h"
 
 namespace kiln {
 namespace {
@@ -74,7 +74,7 @@ bool Lease::is_held(const StorePaths& paths, const std::string& id) {
 std::string Lease::this_host() {
   std::array<char, 128> name{};
   ::gethostname(name.data(), name.size() - 1);
-  return std::string(name.data()) + "/" + read_text("/proc/sys/kernel/random/boot_id", 64).substr(0, 8);
+  return std::string(name.data()) + "/" + host_boot_id().substr(0, 8);
 }
 
 }  // namespace kiln
