@@ -27,9 +27,10 @@ Lease::Lease(LeaseRecords& records, const StorePaths& paths, std::string id, con
   if (making) making->id = id_, making->region = region, making->owner = owner, making->created = now;
   try {
     records_.begin({id_, region, owner, this_host(), now, later(now, term_), 0}, making);
-  } catch (...) {
+  } catch (const Error& error) {
+    // A transaction that failed at its end may be there all the same: the file makes somebody look.
     std::error_code ignored;
-    std::filesystem::remove(file_, ignored);
+    if (error.failure() == Failure::refused) std::filesystem::remove(file_, ignored);
     throw;
   }
   thread_ = std::jthread([this](const std::stop_token& stop) { renew_loop(stop); });
@@ -41,7 +42,7 @@ Lease::~Lease() {
   try {
     if (!redeemed_) records_.end(id_, why_);
   } catch (const std::exception&) {
-    // without its file it is dead for every collection
+    return;  // nobody holds the file that stays: the next one who opens the store ends the lease
   }
   std::error_code ignored;
   std::filesystem::remove(file_, ignored);
