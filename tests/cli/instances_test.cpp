@@ -94,7 +94,8 @@ TEST_F(Machines, ALaunchTellsWhatTheImageIs) {
                                        "256M",   "--as",  "bob",    "--accel", "tcg"};
   const Answer text = kiln(words);
   EXPECT_EQ(text.status, 0) << text.err;
-  EXPECT_THAT(text.err, testing::MatchesRegex("warning: image web:1 is deprecated since .*: use web:2 instead\n"));
+  EXPECT_THAT(text.err,
+              testing::MatchesRegex("warning: image web:1 is deprecated since .*: use alice/web:2 instead\n"));
   EXPECT_THAT(text.out, testing::StartsWith("alice/web:1, made by alice from disk.raw, raw, signed by nobody\n"));
 
   // The owner can neither take it away from bob's instance, nor remove the base that it stands on.

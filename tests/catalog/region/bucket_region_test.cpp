@@ -205,7 +205,8 @@ TEST_F(BucketRegionTest, AnImageIsRemovedWholeBesideACopyOfIt) {
         }
       });
     });
-    std::this_thread::sleep_for(std::chrono::seconds(3));
+    for (int i = 0; i < 600 && (copies <= 3 || removals <= 3); ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
     done = true;
   }
   EXPECT_GT(copies, 3);
