@@ -194,7 +194,7 @@ class Reading {
   std::optional<Kept> read(unsigned side, const FileChange& change, const ViewedFile& file) try {
     return look_.read(side, file, limit_ > 0 && is_configuration(change) && is_for_all(change));
   } catch (const Error& error) {
-    if (error.failure() == Failure::cancelled) throw;
+    if (is_cancelled(error)) throw;
     result_.notes.emplace_back(error.what());
     return std::nullopt;
   }

@@ -76,7 +76,7 @@ class BootCheck {
       if (!agent_) agent_ = GuestAgent::connect(spec_.folder / machine_file::agent, 100ms, stop_);
       agent_answered_ = agent_->ping(200ms);
     } catch (const Error& e) {
-      if (e.failure() == Failure::cancelled) throw;
+      if (is_cancelled(e)) throw;
       agent_.reset();  // QEMU is still coming up, or is gone: the next round tells
     }
   }

@@ -23,7 +23,7 @@ bool ask(const Instance& instance, const char* command, const std::stop_token& s
     Qmp::connect(instance.folder / machine_file::qmp, 5s, stop).execute(command, 5s);
     return true;
   } catch (const Error& e) {
-    if (e.failure() == Failure::cancelled) throw;
+    if (is_cancelled(e)) throw;
     return false;
   }
 }

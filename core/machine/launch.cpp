@@ -152,7 +152,7 @@ void wait_until_it_runs(const std::filesystem::path& folder, const ProcessId& pr
         throw Error("qemu did not run the machine within 30 s: it is \"" + status.value("status", "") + "\"",
                     "is the host's disk full, or the host out of memory?");
     } catch (const Error& e) {
-      if (e.failure() == Failure::cancelled || last) throw;
+      if (is_cancelled(e) || last) throw;
     }
   }
 }

@@ -102,7 +102,7 @@ void zero_free_space(Guest& g, Tally& tally) {
     try {
       g.call({"fstrim", point});
     } catch (const Error& error) {
-      if (error.failure() == Failure::cancelled) throw;
+      if (is_cancelled(error)) throw;
       g.call({"zero-free-space", point});  // a file of zeros: slower, and it does not reach every free block
       tally.warnings.push_back(point + " cannot be trimmed: deleted data may still be in its free blocks");
     }

@@ -58,7 +58,7 @@ class Repair {
     try {
       mend();
     } catch (const Error& error) {
-      if (error.failure() == Failure::cancelled) throw;
+      if (is_cancelled(error)) throw;
       report_.left.push_back(what + ": " + error.what());
     }
   }
