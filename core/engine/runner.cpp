@@ -285,10 +285,19 @@ class Runner {
   // --- sinks
 
   std::size_t sinks(std::size_t i) {
+    Stages group;
+    try {
+      return sinks(i, group);
+    } catch (const std::exception& error) {
+      if (!is_cancelled(error)) tell_unfinished(group, error.what());
+      throw;
+    }
+  }
+
+  std::size_t sinks(std::size_t i, Stages& group) {
     std::size_t end = i;
     while (end < steps().size() && steps()[end].stage->role() == Role::sink) ++end;
     const bool change_follows = end < steps().size() && links_[end].state != State::hit;
-    Stages group;
     for (; i < end; ++i) {
       if (links_[i].state == State::hit) {
         cached(i);
@@ -342,12 +351,7 @@ class Runner {
       const Manifest known = Manifest::open(run_.layers.manifest(below));
       result = run_pass(run_, {.reader = *reader, .reads = group.front()->step(), .known = &known, .stages = &group});
     }
-    try {
-      for (const auto& stage : group) finish_sink(*stage, result, *group.front());
-    } catch (const std::exception& error) {
-      if (!is_cancelled(error)) tell_unfinished(group, error.what());
-      throw;
-    }
+    for (const auto& stage : group) finish_sink(*stage, result, *group.front());
     group.clear();
   }
 

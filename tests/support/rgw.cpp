@@ -72,6 +72,7 @@ osd_pool_default_pgp_num = 1
 osd_pool_default_pg_autoscale_mode = off
 mon_allow_pool_size_one = true
 mon_max_pg_per_osd = 1000
+paxos_propose_interval = 0.05
 osd_crush_chooseleaf_type = 0
 osd_objectstore = memstore
 memstore_device_bytes = 1073741824
@@ -131,7 +132,7 @@ void ObjectStore::write_config() {
 }
 
 /// It dies with whoever started it.
-void ObjectStore::spawn(std::vector<std::string> command, const std::string& log) {
+pid_t ObjectStore::spawn(std::vector<std::string> command, const std::string& log) {
   command.insert(command.begin(), {"setpriv", "--pdeathsig", "KILL"});
   command.insert(command.end(), {"-c", config(), "-f"});
   std::vector<char*> argv;
@@ -148,6 +149,7 @@ void ObjectStore::spawn(std::vector<std::string> command, const std::string& log
   ::posix_spawn_file_actions_destroy(&actions);
   if (error != 0) throw std::runtime_error("cannot start " + command[3]);
   processes_.push_back(pid);
+  return pid;
 }
 
 void ObjectStore::start_monitor() {
@@ -168,12 +170,22 @@ void ObjectStore::start_storage() {
     return run({"ceph", "-c", config(), "--connect-timeout", "10", "osd", "new", id}).status == 0;
   });
   run_or_throw({"ceph-osd", "-c", config(), "-i", "0", "--mkfs", "--osd-uuid", id});
-  spawn({"ceph-osd", "-i", "0"}, "osd.out");
+  storage_ = spawn({"ceph-osd", "-i", "0"}, "osd.out");
+}
+
+/// The daemon gives up at once when it asks the monitor for something before it has heard which cluster this is.
+void ObjectStore::keep_storage() {
+  if (::waitpid(storage_, nullptr, WNOHANG) != storage_) return;
+  std::erase(processes_, storage_);
+  storage_ = spawn({"ceph-osd", "-i", "0"}, "osd.out");
 }
 
 void ObjectStore::start_gateway() {
   spawn({"radosgw", "-n", "client.rgw.a"}, "rgw.out");
-  wait_until("the gateway", [&] { return run({"curl", "-s", "-o", "/dev/null", address()}).status == 0; });
+  wait_until("the gateway", [&] {
+    keep_storage();
+    return run({"curl", "-s", "-o", "/dev/null", address()}).status == 0;
+  });
   run_or_throw({"radosgw-admin", "-c", config(), "user", "create", "--uid=kiln", "--display-name=kiln",
                 std::string("--access-key=") + access_key, std::string("--secret=") + secret_key});
 }

@@ -17,7 +17,7 @@ class ObjectStore {
  public:
   static constexpr const char *access_key = "KILNACCESS", *secret_key = "KILNSECRET";
 
-  /// One for the whole program, started when it is first asked for: that takes ten seconds. Throws std::runtime_error
+  /// One for the whole program, started when it is first asked for: that takes five seconds. Throws std::runtime_error
   /// when it does not start.
   static ObjectStore& shared();
 
@@ -39,12 +39,14 @@ class ObjectStore {
   void start_monitor();
   void start_storage();
   void start_gateway();
-  void spawn(std::vector<std::string> command, const std::string& log);
+  void keep_storage();
+  pid_t spawn(std::vector<std::string> command, const std::string& log);
   void end() noexcept;
 
   TempDir folder_;
   int monitor_port_ = 0, port_ = 0;
   std::vector<pid_t> processes_;
+  pid_t storage_ = -1;  // one of them
   std::atomic<int> buckets_ = 0;
 };
 
