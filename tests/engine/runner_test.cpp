@@ -244,6 +244,16 @@ TEST_F(RunnerTest, AFullDiskIsAnErrorAndLeavesNothing) {
   });
 }
 
+TEST_F(RunnerTest, TellsAnUnfinishedImageWhyItIsNotMade) {
+  // Between the read pass and the sinks' own ends: the source's record cannot be written.
+  fs::create_directory(home);
+  fs::create_directory_symlink("/proc/self", home / "done");
+  failure(sources() + publish);
+  EXPECT_THAT(catalog.failures, testing::ElementsAre(last_error->what()));
+  EXPECT_THAT(last_error->what(), testing::HasSubstr((home / "done").string()));
+  EXPECT_TRUE(catalog.images.empty());
+}
+
 TEST_F(RunnerTest, RefusesALayerThatAnotherRunIsBuilding) {
   const Pipeline pipeline = load(sources() + edit(1, 66, "mishap = \"hang\"\n"));
   std::stop_source stop;

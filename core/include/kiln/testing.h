@@ -169,6 +169,7 @@ class FakeCatalog final : public Catalog {
   std::deque<Image> images;           ///< finished ones, the newest last
   std::vector<std::string> channels;  ///< of each
   std::set<Digest> known;             ///< chunks that are "already there"
+  std::vector<std::string> failures;  ///< why images were not made
 
   std::unique_ptr<ImageSink> publish(const ImageDraft& draft) override { return std::make_unique<Sink>(*this, draft); }
   std::optional<Image> find(std::string_view reference) const override {
@@ -205,6 +206,10 @@ class FakeCatalog final : public Catalog {
       catalog_.images.push_back(image_);
       catalog_.channels.push_back(channel_);
     }
+    void failed(const std::string& why) noexcept override { why_ = why; }
+    ~Sink() override {
+      if (!why_.empty()) catalog_.failures.push_back(why_);
+    }
     void set_facts(Facts facts) override { image_.facts = std::move(facts); }
     const Image& image() const override { return image_; }
     std::uint64_t new_chunks() const override { return new_; }
@@ -213,6 +218,7 @@ class FakeCatalog final : public Catalog {
    private:
     FakeCatalog& catalog_;
     Image image_;
+    std::string why_;
     std::string channel_;
     std::uint64_t new_ = 0, all_ = 0;
   };
