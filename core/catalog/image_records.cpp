@@ -197,7 +197,8 @@ bool is_free(soci::session& sql, const std::string& id) {
   sql << "SELECT COUNT(*) FROM images i WHERE i.id = :i AND i.state <> 'creating' AND i.trashed_at = ''"
          " AND i.protected = 0 AND i.visibility <> 'public'"
          " AND NOT EXISTS (SELECT 1 FROM shares s WHERE s.image = i.id AND s.state <> 'rejected')"
-         " AND NOT EXISTS (SELECT 1 FROM channels c WHERE c.image = i.id)",
+         " AND NOT EXISTS (SELECT 1 FROM channels c WHERE c.image = i.id)"
+         " AND NOT EXISTS (SELECT 1 FROM image_uses u WHERE u.image = i.id)",
       use(id), into(free);
   return free > 0;
 }

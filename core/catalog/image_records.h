@@ -80,8 +80,8 @@ class ImageRecords {
   void change(const std::string& id, const ImageChange&);
   /// The same, but nothing happens between the look and the change. False when the image is gone.
   bool change(const std::string& id, const ImageDecision&);
-  /// Unless it is in the trash already, protected, public, shared and not rejected, or a channel points at it: then
-  /// false, and nothing changes.
+  /// Unless it is in the trash already, protected, public, shared and not rejected, an instance runs from it, or a
+  /// channel points at it: then false, and nothing changes.
   bool trash(const std::string& id, const Moment& now, const Moment& purge_at);
   /// Those of the images that trash() takes and that no image that is there was built from, in one transaction. Returns
   /// which.

@@ -7,6 +7,7 @@
 #include <kiln/error.h>
 
 #include "catalog/names.h"
+#include "catalog/sharing.h"
 #include "catalog/store.h"
 
 namespace kiln {
@@ -90,7 +91,25 @@ ImageEntry Life::open_up(std::string_view reference, bool on) {
   return view_.change(reference, Action::open_up, [&](const ImageEntry&) { return ImageChange{.is_public = on}; });
 }
 
-void Life::require_free(const ImageEntry& entry, const std::vector<std::string>& users) const {
+std::vector<std::string> Life::users_on_record(const ImageEntry& entry, std::string_view here) const {
+  const Account& self = view_.account();
+  const Sharing sharing(view_);
+  std::set<std::string> words;
+  for (const ImageUse& use : view_.store().uses.of_image(entry.image.id)) {
+    if (use.home == here) continue;
+    const std::string what = use.instance.empty() ? "a launch" : "instance " + use.instance;
+    if (use.account.empty() || use.account == self.name)
+      words.insert(what + " on " + use.home);
+    else if (sharing.may_hear_of(entry.image.id, use.account))
+      words.insert(self.is_operator ? what + " of " + use.account + " on " + use.home
+                                    : "an instance of " + use.account);
+    else
+      words.insert("an instance of another account");
+  }
+  return {words.begin(), words.end()};
+}
+
+void Life::require_free(const ImageEntry& entry, const Users& users_of) const {
   const std::string to_type = entry.reference_for(view_.account().name), image = "image " + to_type;
   if (entry.is_protected) throw refused(image + " is protected", "kiln image protect " + to_type + " --off");
   if (entry.is_public)
@@ -102,6 +121,7 @@ void Life::require_free(const ImageEntry& entry, const std::vector<std::string>&
                   "point it elsewhere first: kiln image promote " + name + ":VERSION " + channel +
                       ", or end it: kiln image channel " + name + " " + channel + " --remove");
   }
+  const std::vector<std::string> users = users_of ? users_of(entry) : users_on_record(entry);
   if (!users.empty())
     throw refused(image + " is in use by " + joined(users),
                   is_instance_name(users.front()) ? "remove what uses it first: kiln rm " + users.front()
@@ -115,7 +135,7 @@ void Life::require_free(const ImageEntry& entry, const std::vector<std::string>&
                   "cancel that first: kiln share cancel " + to_type + " --with " + members.front());
 }
 
-ImageEntry Life::trash(std::string_view reference, const std::vector<std::string>& users, const Moment& purge_at) {
+ImageEntry Life::trash(std::string_view reference, const Users& users, const Moment& purge_at) {
   ImageEntry entry = view_.resolve(reference, Action::trash);
   require_free(entry, users);
   // Somebody may share or protect it between the look and the deed: then another look says so.

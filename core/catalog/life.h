@@ -1,6 +1,7 @@
 #pragma once
 // What the keepers of an image do with its life. lifecycle.h has the states.
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -9,10 +10,14 @@
 
 namespace kiln {
 
-/// Whether one of the users that Life::trash() takes is an instance's name.
+/// Whether one of the users of an image is an instance's name.
 inline bool is_instance_name(std::string_view user) {
   return user.find(' ') == std::string_view::npos;
 }
+
+/// What still uses an image: names of instances that `kiln rm` removes, and words such as "an instance of bob" for
+/// others. Asked again when the records say that it is in use: then it must name somebody.
+using Users = std::function<std::vector<std::string>(const ImageEntry&)>;
 
 /// Errors: as CatalogView::resolve().
 class Life {
@@ -30,12 +35,14 @@ class Life {
   ImageEntry unrevoke(std::string_view reference);
   ImageEntry protect(std::string_view reference, bool on);
   ImageEntry open_up(std::string_view reference, bool on);  ///< to everybody; the operator only
-  /// `users`: what still uses it: names of instances that `kiln rm` removes, and words such as "an instance of bob" for
-  /// others. Throws refused() when there are any, and when it is protected, public, shared or in a channel: the answer
-  /// names them.
-  void require_free(const ImageEntry&, const std::vector<std::string>& users) const;
+  /// Throws refused() when anything uses it, and when it is protected, public, shared or in a channel: the answer names
+  /// them. Without `users`: users_on_record().
+  void require_free(const ImageEntry&, const Users& users) const;
   /// Throws as require_free().
-  ImageEntry trash(std::string_view reference, const std::vector<std::string>& users, const Moment& purge_at);
+  ImageEntry trash(std::string_view reference, const Users& users, const Moment& purge_at);
+  /// The instances that run from it, but those of the home `here`: this account's by name and place, others' by
+  /// account when it may know of them.
+  std::vector<std::string> users_on_record(const ImageEntry&, std::string_view here = {}) const;
   ImageEntry restore(std::string_view reference);
 
   /// The ids of all that was built from it, directly or not, as far as this account sees it; and those among them whose

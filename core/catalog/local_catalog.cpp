@@ -100,7 +100,7 @@ Manifest LocalCatalog::manifest(const Image& image) const {
   return open_manifest(*store_, image.content);
 }
 
-Removal LocalCatalog::remove(std::string_view reference, const InUse& in_use) {
+Removal LocalCatalog::remove(std::string_view reference, const Users& users) {
   Removal removal;
   // What is asked here may be another matter a moment later, when somebody has shared the image, or brought it back:
   // the records look once more, and then it is asked again.
@@ -110,7 +110,7 @@ Removal LocalCatalog::remove(std::string_view reference, const InUse& in_use) {
     removal.image = entry.image;
     const bool dead = entry.state() == ImageState::trashed || entry.state() == ImageState::failed;
     require(dead ? Action::purge : Action::trash, view().standing(entry), entry);
-    if (!dead) Life(view()).require_free(entry, in_use ? in_use(entry.image) : std::vector<std::string>{});
+    if (!dead) Life(view()).require_free(entry, users);
     removed = store_->images.remove(entry.image.id, dead ? ImageRecords::Remove::dead : ImageRecords::Remove::alive);
   }
   const Collected collected = kiln::collect(*store_);
@@ -118,6 +118,14 @@ Removal LocalCatalog::remove(std::string_view reference, const InUse& in_use) {
   removal.packs_removed = collected.packs;
   removal.bytes_freed = collected.bytes;
   return removal;
+}
+
+void LocalCatalog::forget_home(const std::string& home) {
+  if (!account_.is_operator)
+    throw refused("only the catalog's operator may forget a home", "ask the catalog's operator to do it");
+  if (store_->uses.forget(home) == 0)
+    throw invalid("no instance of the home \"" + home + "\" is on record",
+                  "the refusal to remove an image names its home, such as host7:/var/lib/kiln");
 }
 
 Collected LocalCatalog::collect(const CollectOptions& options) {

@@ -19,6 +19,7 @@
 
 #include "catalog/collection.h"
 #include "catalog/image_entry.h"
+#include "catalog/life.h"
 #include "catalog/view.h"
 
 namespace kiln {
@@ -120,14 +121,15 @@ class LocalCatalog final : public Catalog {
   /// even when the image is removed meanwhile.
   Manifest manifest(const Image&) const;
 
-  /// The names of what still needs the image, for example its instances.
-  using InUse = std::function<std::vector<std::string>(const Image&)>;
   /// For good, from the trash or at once: the record, then the packs that no image needs any longer. Throws refused()
-  /// when it is in use, shared or protected.
-  Removal remove(std::string_view reference, const InUse& in_use = {});
+  /// when it is in use, shared or protected. `users`: as Life::trash() takes them.
+  Removal remove(std::string_view reference, const Users& users = {});
 
   /// For the operator; refused() for others. See collection.h.
   Collected collect(const CollectOptions& = {});
+  /// The instances of a home that is gone for good no longer keep their images. For the operator; refused() for others,
+  /// invalid() when none is on record. `home`: as Life::users_on_record() names it.
+  void forget_home(const std::string& home);
 
   /// Reads again every chunk of one image, or, for the operator, of the whole store, on all cores.
   VerifyReport verify(std::optional<std::string_view> reference = {}, const VerifyOptions& = {}) const;

@@ -1,12 +1,11 @@
 #pragma once
 // Which versions of an image may go: the rule, and its reasons.
 
-#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "catalog/view.h"
+#include "catalog/life.h"
 
 namespace kiln {
 
@@ -22,9 +21,6 @@ struct Verdict {
 /// image that is still there, whosever that is.
 class Retention {
  public:
-  /// What still uses an image, for example its instances.
-  using Users = std::function<std::vector<std::string>(const ImageEntry&)>;
-
   Retention(CatalogView view, Users users) : view_(std::move(view)), users_(std::move(users)) {}
 
   /// Every version of the name that this account owns, the newest first. Reads the catalog once. Throws invalid() when

@@ -122,8 +122,15 @@ constexpr std::array identity{"CREATE TABLE catalog (id VARCHAR(32) PRIMARY KEY)
 // Of a rollback: the sequence of the move that it went back to; 0 of any other move.
 constexpr std::array rollbacks{"ALTER TABLE channel_history ADD COLUMN back_to BIGINT NOT NULL DEFAULT 0"};
 
-const std::array<std::span<const char* const>, 7> migrations{first_tables, accounts, signatures, usage,
-                                                             collection,   identity, rollbacks};
+// Which instances run from an image, in any home that uses this catalog. instance: empty while it is being launched.
+constexpr std::array uses{
+    "CREATE TABLE image_uses (image VARCHAR(36) NOT NULL REFERENCES images(id) ON DELETE CASCADE,"
+    " home VARCHAR(1024) NOT NULL, instance VARCHAR(64) NOT NULL, account VARCHAR(128) NOT NULL,"
+    " PRIMARY KEY (image, home, instance))",
+    "CREATE INDEX image_uses_by_home ON image_uses (home)"};
+
+const std::array<std::span<const char* const>, 8> migrations{first_tables, accounts, signatures, usage,
+                                                             collection,   identity, rollbacks,  uses};
 
 int version_of(soci::session& sql) {
   int have = 0;

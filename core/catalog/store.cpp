@@ -49,7 +49,8 @@ Store::Store(fs::path root, const std::string& database)
       shares(*database_),
       signatures(*database_),
       usage(*database_),
-      leases(*database_) {
+      leases(*database_),
+      uses(*database_) {
   require_one_catalog(database);
   sweep_leftovers();
 }

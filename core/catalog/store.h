@@ -15,6 +15,7 @@
 #include "catalog/store_paths.h"
 #include "catalog/store_records.h"
 #include "catalog/usage_records.h"
+#include "catalog/use_records.h"
 #include "process/file_lock.h"
 
 namespace kiln {
@@ -37,6 +38,7 @@ class Store {
   SignatureRecords signatures;
   UsageRecords usage;
   LeaseRecords leases;
+  UseRecords uses;
 
   /// Of the leases that are taken here.
   std::chrono::seconds lease_term = Lease::usual_term;

@@ -50,7 +50,13 @@ void print(Output& out, const Collected& collected, bool dry_run) {
 
 int run_gc(Call& call) {
   const bool dry_run = call.args.has("dry-run");
+  const std::string lost = call.args.text("forget-home");
+  if (!lost.empty() && dry_run)
+    throw invalid("kiln gc: --forget-home and --dry-run do not go together", "leave one of them out");
   const OpenedRegion region = open_place(call.services, call.args.text("region", home_region));
+  if (!lost.empty() && region.bucket)
+    throw invalid("region " + region.bucket->name() + " is a bucket: nothing is launched from it", "leave it out");
+  if (!lost.empty()) region.folder->forget_home(lost);
   const Collected collected =
       region.bucket ? region.bucket->collect(dry_run) : region.folder->collect({.dry_run = dry_run});
   if (!call.out.json()) {

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 
@@ -35,6 +36,12 @@ Home Home::of_environment() {
   if (given != nullptr && *given != '\0') return Home(std::filesystem::absolute(given).lexically_normal());
   if (const auto data = folder_in("XDG_DATA_HOME"); !data.empty()) return Home(data / "kiln");
   return Home(user_home() / ".local/share/kiln");
+}
+
+std::string Home::place() const {
+  std::array<char, 256> host{};
+  ::gethostname(host.data(), host.size() - 1);
+  return std::string(host.data()) + ":" + root_.string();
 }
 
 void Home::create() const {

@@ -17,6 +17,8 @@ class Home {
   void create() const;
 
   const std::filesystem::path& root() const { return root_; }
+  /// Its name among the homes that use one catalog: "host:/folder".
+  std::string place() const;
   std::filesystem::path config() const { return root_ / "config.toml"; }
   std::filesystem::path keys() const { return root_ / "keys"; }           ///< to sign with, and trusted ones
   std::filesystem::path policy() const { return root_ / "policy.toml"; }  ///< which images of others may run

@@ -5,6 +5,7 @@
 #include <kiln/file.h>
 
 #include "catalog/life.h"
+#include "catalog/names.h"
 #include "catalog/sharing.h"
 #include "catalog/store.h"
 #include "cli/write_disk.h"
@@ -60,7 +61,8 @@ BootReport HostMachines::boot(const BootSpec& spec) {
 
 Launched HostMachines::launch(const LaunchSpec& spec, const Bases::Told& progress) {
   std::filesystem::create_directories(home_.bases());
-  // Until the instance has its folder, nothing else tells a removal that the image is in use.
+  // Until the instance has its folder, nothing else tells a removal in this home that the image is in use; to other
+  // homes the records tell it.
   const auto lock = FileLock::exclusive(home_.bases() / ".lock");
   const ImageEntry entry = catalog_.show(spec.image, Action::launch);
   const std::vector<std::string> warnings = catalog_.admit(entry);
@@ -73,9 +75,44 @@ Launched HostMachines::launch(const LaunchSpec& spec, const Bases::Told& progres
                         .name = image.name,
                         .firmware = firmware_of(image),
                         .region = entry.region};
-  Launched launched = instances_.launch(base, spec, accelerator, stop_);
+  Launched launched = start(base, spec, accelerator);
   launched.warnings = warnings;
   return launched;
+}
+
+Launched HostMachines::start(const LaunchBase& base, const LaunchSpec& spec, const Accelerator& accelerator) {
+  record_instances();
+  if (!catalog_.view().store().uses.begin({base.image_id, home_.place(), "", catalog_.view().account().name}))
+    throw image_is_gone(base.image);
+  try {
+    Launched launched = instances_.launch(base, spec, accelerator, stop_);
+    try_to_record_instances();
+    return launched;
+  } catch (...) {
+    try_to_record_instances();
+    throw;
+  }
+}
+
+void HostMachines::try_to_record_instances() noexcept {
+  try {
+    record_instances();
+  } catch (const std::exception&) {
+    // the image stays in use by a launch, until this home says the next time what it has
+  }
+}
+
+void HostMachines::record_instances() {
+  const std::string home = home_.place();
+  std::vector<ImageUse> uses;
+  for (const Instance& instance : instances_.everybodys())
+    if (!instance.image_id.empty()) uses.push_back({instance.image_id, home, instance.name, instance.account});
+  catalog_.view().store().uses.replace(home, std::move(uses));
+}
+
+void HostMachines::record_uses() {
+  std::filesystem::create_directories(home_.bases());
+  if (const auto lock = FileLock::try_exclusive(home_.bases() / ".lock")) record_instances();
 }
 
 void HostMachines::lend_base(const Image& image, const std::filesystem::path& link, const Bases::Told& progress) {
@@ -91,7 +128,8 @@ void HostMachines::lend_base(const Image& image, const std::filesystem::path& li
 Removal HostMachines::remove_image(const std::string& reference) {
   std::filesystem::create_directories(home_.bases());
   const auto lock = FileLock::exclusive(home_.bases() / ".lock");
-  Removal removal = catalog_.remove(reference, [this](const Image& image) { return users_of(image); });
+  record_instances();
+  Removal removal = catalog_.remove(reference, [this](const ImageEntry& entry) { return users_of(entry); });
   removal.bytes_freed += forget_base(removal.image.content);
   return removal;
 }
@@ -99,24 +137,27 @@ Removal HostMachines::remove_image(const std::string& reference) {
 ImageEntry HostMachines::trash_image(const std::string& reference, const Moment& purge_at) {
   std::filesystem::create_directories(home_.bases());
   const auto lock = FileLock::exclusive(home_.bases() / ".lock");
-  const ImageEntry entry = catalog_.show(reference, Action::trash);
-  ImageEntry trashed = Life(catalog_.view()).trash(entry.image.id, users_of(entry.image), purge_at);
-  forget_base(entry.image.content);  // made again should it be restored
+  record_instances();
+  const Users users = [this](const ImageEntry& entry) { return users_of(entry); };
+  ImageEntry trashed = Life(catalog_.view()).trash(reference, users, purge_at);
+  forget_base(trashed.image.content);  // made again should it be restored
   return trashed;
 }
 
-std::vector<std::string> HostMachines::users_of(const Image& image) const {
+std::vector<std::string> HostMachines::users_of(const ImageEntry& entry) const {
   const Sharing sharing(catalog_.view());
   std::vector<std::string> own, others;
-  for (const Instance& instance : instances_.instances_of(image.id)) {
+  for (const Instance& instance : instances_.instances_of(entry.image.id)) {
     if (instances_.sees(instance))
       own.push_back(instance.name);
-    else if (!instance.account.empty() && sharing.may_hear_of(image.id, instance.account))
+    else if (!instance.account.empty() && sharing.may_hear_of(entry.image.id, instance.account))
       others.push_back("an instance of " + instance.account);
     else
       others.emplace_back("an instance of another account");
   }
   own.insert(own.end(), others.begin(), std::unique(others.begin(), others.end()));
+  const auto elsewhere = Life(catalog_.view()).users_on_record(entry, home_.place());
+  own.insert(own.end(), elsewhere.begin(), elsewhere.end());
   return own;
 }
 

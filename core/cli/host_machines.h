@@ -58,15 +58,23 @@ class HostMachines final : public Machines {
   /// stays no longer than that name.
   void lend_base(const Image&, const std::filesystem::path& link, const Bases::Told& progress = {});
 
+  /// Tells the catalog which images this home's instances run from. A launch or a removal that is under way does so
+  /// itself.
+  void record_uses();
+
   /// Removes an image that no instance uses, and its base. Throws refused() that names the instances otherwise.
   Removal remove_image(const std::string& reference);
   /// The same, into the trash until `purge_at`.
   ImageEntry trash_image(const std::string& reference, const Moment& purge_at);
   /// The instances of all accounts that run from an image: by name when this one may use them, which come first, else
-  /// as "an instance of bob", or of another account when it must not know of whom. As Life::trash() takes them.
-  std::vector<std::string> users_of(const Image&) const;
+  /// as "an instance of bob", or of another account when it must not know of whom. Then those of other homes.
+  std::vector<std::string> users_of(const ImageEntry&) const;
 
  private:
+  Launched start(const LaunchBase&, const LaunchSpec&, const Accelerator&);
+  /// Hold the lock of the bases: it is what keeps launches from being overlooked.
+  void record_instances();
+  void try_to_record_instances() noexcept;
   /// Removes the base of a content that nobody needs at the moment, whoever may own what has it. Returns its bytes.
   std::uint64_t forget_base(const Digest& content) const;
 

@@ -36,9 +36,9 @@ int run_image_prune(Call& call) {
   const std::string name = own_name(call, call.args.text("NAME"));
   const auto keep = static_cast<std::size_t>(call.args.integer("keep", 3, 0, 1'000'000));
   const bool dry_run = call.args.has("dry-run");
-  const Retention retention(call.services.catalog().view(), [&call](const ImageEntry& entry) {
-    return call.services.machines().users_of(entry.image);
-  });
+  const Retention retention(call.services.catalog().view(),
+                            [&call](const ImageEntry& entry) { return call.services.machines().users_of(entry); });
+  if (!dry_run) call.services.machines().record_uses();
   const std::vector<Verdict> verdicts = retention.judge(name, keep);
   std::vector<ImageEntry> gone;
   if (!dry_run) gone = retention.carry_out(verdicts, parse_moment("+7d"));

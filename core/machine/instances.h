@@ -81,7 +81,8 @@ class Instances {
   bool sees(const Instance&) const;
   /// Throws invalid() with the nearest name when there is none.
   Instance get(const std::string& name) const;
-  /// Everybody's: what somebody has launched needs its image, whoever asks. What they are is for those who see them.
+  /// Whoever asks: what somebody has launched needs its image. What they are is for those who see them.
+  std::vector<Instance> everybodys() const;
   std::vector<Instance> instances_of(const std::string& image_id) const;
 
   /// ACPI power button first; after `limit` QEMU is told to quit, and killed when it does not.
@@ -97,7 +98,6 @@ class Instances {
  private:
   /// Held while instances are made or removed, so that two kilns do not take one name or one port.
   FileLock lock_folder() const;
-  std::vector<Instance> everybodys() const;
   /// Names are the home's: throws Error when another account has one, and says no more of it.
   void require_no_others(const std::string& name) const;
   std::filesystem::path root_;

@@ -212,7 +212,7 @@ TEST_F(CatalogTest, RemovingGivesBackTheSpaceThatNobodyElseNeeds) {
 
 TEST_F(CatalogTest, AnImageInUseIsNotRemoved) {
   publish(catalog, make_disk(MiB, 1), {"web", "1", "", 0, {}});
-  const auto in_use = [](const Image&) { return std::vector<std::string>{"web-1", "web-2"}; };
+  const auto in_use = [](const ImageEntry&) { return std::vector<std::string>{"web-1", "web-2"}; };
   const Error error = error_of([&] { catalog.remove("web", in_use); });
   EXPECT_STREQ(error.what(), "image web:1 is in use by web-1, web-2");
   EXPECT_EQ(error.hint(), "remove what uses it first: kiln rm web-1");

@@ -150,7 +150,7 @@ TEST_P(LifeTest, WhatChangedSinceTheLookIsNotRemoved) {
 TEST_P(LifeTest, ARemovalLooksAgainWhenTheImageWasSharedMeanwhile) {
   const Image image = accounts.publish("alice", "web:1");
   // Asked who uses it, and shared right then.
-  const auto share = [&](const Image&) {
+  const auto share = [&](const ImageEntry&) {
     accounts.sharing("operator").offer(image.id, {"bob"}, false);
     return std::vector<std::string>{};
   };
@@ -239,10 +239,8 @@ TEST_P(LifeTest, WhatIsProtectedStays) {
 
 TEST_P(LifeTest, WhatIsInUseOrSharedStaysAndTheAnswerSaysByWhom) {
   accounts.publish("alice", "web:1");
-  EXPECT_STREQ(error_of([&] {
-                 life().trash("web:1", {"web-1", "web-2"}, far_away);
-               }).what(),
-               "image web:1 is in use by web-1, web-2");
+  const Users two = [](const ImageEntry&) { return std::vector<std::string>{"web-1", "web-2"}; };
+  EXPECT_STREQ(error_of([&] { life().trash("web:1", two, far_away); }).what(), "image web:1 is in use by web-1, web-2");
   for (const char* member : {"bob", "carol", "dave"}) accounts.share("alice", "web:1", member, false);
   accounts.sharing("bob").accept("alice/web:1");
   accounts.sharing("dave").reject("alice/web:1");
@@ -253,6 +251,30 @@ TEST_P(LifeTest, WhatIsInUseOrSharedStaysAndTheAnswerSaysByWhom) {
   EXPECT_EQ(state("web:1"), "available");
   accounts.sharing("alice").cancel("web:1", {"bob", "carol"});
   EXPECT_NO_THROW(life().trash("web:1", {}, far_away));
+}
+
+TEST_P(LifeTest, WhatRunsInAnotherHomeStaysAndTheAnswerSaysWhere) {
+  const std::string image = accounts.publish("alice", "web:1").id;
+  UseRecords& uses = catalog().view().store().uses;
+  ASSERT_TRUE(uses.begin({image, "far:/home", "", "alice"}));
+  EXPECT_STREQ(error_of([&] { catalog().remove("web:1"); }).what(), "image web:1 is in use by a launch on far:/home");
+  // What a home has takes the place of all that was known of it; another home's stays.
+  ASSERT_TRUE(uses.begin({image, "near:/home", "db", "bob"}));
+  uses.replace("far:/home", {{image, "far:/home", "web-1", "alice"}});
+  const Error error = error_of([&] { life().trash("web:1", {}, far_away); });
+  EXPECT_STREQ(error.what(), "image web:1 is in use by an instance of another account, instance web-1 on far:/home");
+  EXPECT_EQ(error.failure(), Failure::refused);
+  EXPECT_THAT(life().users_on_record(catalog().show("web:1"), "near:/home"),
+              testing::ElementsAre("instance web-1 on far:/home"));
+  EXPECT_FALSE(accounts.records().trash(image, now_moment(), far_away)) << "it was launched since the look";
+  EXPECT_FALSE(accounts.records().remove(image, ImageRecords::Remove::alive));
+  EXPECT_TRUE(accounts.records().trash_unneeded({image}, now_moment(), far_away).empty());
+  uses.replace("near:/home", {});
+  uses.replace("far:/home", {});
+  EXPECT_NO_THROW(life().trash("web:1", {}, far_away));
+  EXPECT_FALSE(uses.begin({image, "far:/home", "web-2", "alice"})) << "nobody launches from the trash";
+  EXPECT_NO_THROW(catalog().remove("web:1"));
+  EXPECT_FALSE(uses.begin({image, "far:/home", "web-2", "alice"}));
 }
 
 TEST_P(LifeTest, WhatAChannelPointsAtStays) {

@@ -97,7 +97,7 @@ class MigrationTest : public test::OnBothDatabases {
     if (!database.empty()) database = test::PostgresServer::shared().new_database();
   }
 
-  static constexpr int newest = 7;
+  static constexpr int newest = 8;
   std::filesystem::path old = folder / "old";
   test::MemoryDisk disk = test::make_disk(1 << 20, 1);
   Image image;

@@ -35,7 +35,7 @@ class RetentionTest : public test::OnBothDatabases {
     return out;
   }
 
-  Retention::Users users_ = [](const ImageEntry&) { return std::vector<std::string>{}; };
+  Users users_ = [](const ImageEntry&) { return std::vector<std::string>{}; };
 };
 
 TEST_P(RetentionTest, KeepsTheNewest) {

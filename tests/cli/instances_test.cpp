@@ -4,6 +4,7 @@
 #include <chrono>
 #include <csignal>
 #include <thread>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -82,6 +83,46 @@ TEST_F(Machines, OneBaseServesAllLaunchesOfAContent) {
   EXPECT_EQ(files_below(kiln.home() / "bases", {".lock"}), bases);  // the copy has the same content
   ask({"image", "rm", "copy", "--now"});
   EXPECT_TRUE(files_below(kiln.home() / "bases", {".lock"}).empty());
+}
+
+TEST_F(Machines, WhatRunsInOneHomeKeepsItsImageInEveryHomeOfTheCatalog) {
+  // The catalog of a first home is a folder that the second one uses as its own.
+  ASSERT_EQ(kiln({"import", "disk.raw", "--name", "web", "--version", "1"}).status, 0);
+  const auto second = kiln / "second";
+  std::filesystem::create_directory(second);
+  kiln.write("second/config.toml", "catalog_folder = \"" + (kiln.home() / "catalog").string() + "\"\n");
+  const auto there = [&](std::vector<std::string> words) {
+    const std::string first = std::exchange(kiln.environment["KILN_HOME"], second.string());
+    Answer answer = kiln(std::move(words));
+    kiln.environment["KILN_HOME"] = first;
+    return answer;
+  };
+  ASSERT_EQ(there({"launch", "web", "--name", "two", "--memory", "256M", "--accel", "tcg"}).status, 0);
+  const Answer in_use = kiln({"image", "rm", "web"});
+  EXPECT_EQ(in_use.status, 3);
+  EXPECT_THAT(
+      in_use.err,
+      testing::MatchesRegex("error: image web:1 is in use by instance two on .+:" + second.string() + "\nhelp: .*\n"));
+  EXPECT_EQ(kiln({"image", "rm", "web", "--now"}).err, in_use.err);
+  EXPECT_EQ(kiln({"image", "prune", "web", "--keep", "0", "--json"}).status, 0);
+  EXPECT_EQ(kiln({"image", "show", "web"}).status, 0);
+
+  // A home that is lost with its instances is the operator's to forget.
+  const std::string where =
+      in_use.err.substr(in_use.err.find(" on ") + 4, in_use.err.find('\n') - in_use.err.find(" on ") - 4);
+  EXPECT_EQ(kiln({"gc", "--forget-home", where, "--dry-run"}).status, 2);
+  EXPECT_EQ(kiln({"gc", "--forget-home", "nowhere:/"}).status, 2);
+  EXPECT_EQ(kiln({"gc", "--forget-home", where, "--as", "zed"}).status, 3);
+  ASSERT_EQ(kiln({"gc", "--forget-home", where}).status, 0);
+  ASSERT_EQ(kiln({"image", "rm", "web"}).status, 0);
+  ASSERT_EQ(kiln({"image", "restore", "web:1"}).status, 0);
+  // It was not lost: what it has is known again with its next launch, and no longer once it is removed.
+  EXPECT_EQ(there({"launch", "web", "--name", "gone", "--port", "1:1", "--accel", "warp"}).status, 2);
+  ASSERT_EQ(there({"launch", "web", "--name", "one", "--memory", "256M", "--accel", "tcg"}).status, 0);
+  EXPECT_THAT(kiln({"image", "rm", "web"}).err, HasSubstr("is in use by instance one on "));
+  EXPECT_THAT(kiln({"image", "rm", "web"}).err, HasSubstr(", instance two on "));
+  for (const char* name : {"one", "two"}) ASSERT_EQ(there({"rm", name, "--force"}).status, 0);
+  EXPECT_EQ(kiln({"image", "rm", "web", "--now"}).status, 0);
 }
 
 TEST_F(Machines, ALaunchTellsWhatTheImageIs) {
