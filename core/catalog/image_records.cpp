@@ -3,12 +3,12 @@
 #include <soci/soci.h>
 
 #include <algorithm>
-#include <deque>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <tuple>
 #include <unordered_map>
+#include <utility>
 
 #include "catalog/image_rows.h"
 #include "catalog/lease_records.h"
@@ -27,7 +27,7 @@ std::string columns_of(Detail detail) {
   const bool all = detail == Detail::all;
   return std::string(
              "SELECT i.id, i.region, i.owner, i.name, i.version, i.visibility, i.state, i.created, i.stored_bytes,"
-             " i.protected, i.deprecated_at, i.obsolete_at, i.revoked_at, i.trashed_at, i.purge_at,"
+             " i.sequence, i.protected, i.deprecated_at, i.obsolete_at, i.revoked_at, i.trashed_at, i.purge_at,"
              " COALESCE(d.virtual_size, 0)") +
          (all ? ", i.description, i.error, i.replacement, i.reason, i.facts, COALESCE(d.content, '')" : "") +
          " FROM images i LEFT JOIN image_disks x ON x.image = i.id AND x.position = 0"
@@ -39,7 +39,7 @@ struct Row {
   ImageEntry entry;
   std::string visibility, state, facts, content;
   int is_protected = 0;
-  long long stored = 0, size = 0;
+  long long stored = 0, sequence = 0, size = 0;
 
   void bind(soci::statement& query, Detail detail) {
     Image& i = entry.image;
@@ -47,6 +47,7 @@ struct Row {
     for (std::string* text : {&i.id, &entry.region, &entry.owner, &i.name, &i.version, &visibility, &state, &i.created})
       query.exchange(into(*text));
     query.exchange(into(stored));
+    query.exchange(into(sequence));
     query.exchange(into(is_protected));
     for (std::string* text : {&l.deprecated_at, &l.obsolete_at, &l.revoked_at, &l.trashed_at, &l.purge_at})
       query.exchange(into(*text));
@@ -56,8 +57,9 @@ struct Row {
       query.exchange(into(*text));
   }
 
-  ImageEntry read() const {
-    ImageEntry out = entry;
+  /// What was fetched last; the next fetch needs nothing of it.
+  ImageEntry take() {
+    ImageEntry out = std::move(entry);
     out.image.stored_bytes = static_cast<std::uint64_t>(stored);
     out.image.virtual_size = static_cast<std::uint64_t>(size);
     out.image.content = parse_digest(content).value_or(Digest{});
@@ -103,6 +105,28 @@ void add_lists(soci::session& sql, const std::string& query, const ById& images,
     if (const auto it = images.find(image); it != images.end()) add(*it->second, first, second);
 }
 
+std::size_t count_images(soci::session& sql) {
+  long long count = 0;
+  sql << "SELECT COUNT(*) FROM images", into(count);
+  return static_cast<std::size_t>(count);
+}
+
+/// By owner and name, the newest first. Here, because each database has an order of texts of its own, and SQLite's sort
+/// is slower; and by position, because entries are large.
+std::vector<ImageEntry> in_order(std::vector<ImageEntry> read, const std::vector<long long>& sequences) {
+  std::vector<std::size_t> order(read.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::ranges::sort(order, [&](std::size_t a, std::size_t b) {
+    const ImageEntry &l = read[a], &r = read[b];
+    return std::tie(l.owner, l.image.name, r.image.created, sequences[b]) <
+           std::tie(r.owner, r.image.name, l.image.created, sequences[a]);
+  });
+  std::vector<ImageEntry> out;
+  out.reserve(read.size());
+  for (const std::size_t i : order) out.push_back(std::move(read[i]));
+  return out;
+}
+
 std::vector<ImageEntry> select(soci::session& sql, const ImageQuery& wanted) {
   const Condition condition = condition_of(wanted);
   Row row;
@@ -110,18 +134,14 @@ std::vector<ImageEntry> select(soci::session& sql, const ImageQuery& wanted) {
   row.bind(query, wanted.detail);
   for (const std::string& argument : condition.arguments) query.exchange(use(argument));
   query.alloc();
-  query.prepare(columns_of(wanted.detail) + condition.where + " ORDER BY i.created DESC, i.sequence DESC");
+  query.prepare(columns_of(wanted.detail) + condition.where);
   query.define_and_bind();
   query.execute(false);
-  std::deque<ImageEntry> read;
-  while (query.fetch()) read.push_back(row.read());
-  // Here, because each database has an order of texts of its own; and by position, because entries are large.
-  std::vector<std::size_t> order(read.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::ranges::stable_sort(order, {}, [&](std::size_t i) { return std::tie(read[i].owner, read[i].image.name); });
-  std::vector<ImageEntry> out;
-  out.reserve(read.size());
-  for (const std::size_t i : order) out.push_back(std::move(read[i]));
+  std::vector<ImageEntry> read;
+  std::vector<long long> sequences;
+  if (condition.where.empty()) read.reserve(count_images(sql));
+  for (; query.fetch(); sequences.push_back(row.sequence)) read.push_back(row.take());
+  std::vector<ImageEntry> out = in_order(std::move(read), sequences);
 
   ById by_id;
   for (ImageEntry& entry : out) by_id.emplace(entry.image.id, &entry);

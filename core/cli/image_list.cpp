@@ -97,7 +97,7 @@ int answer(Call& call, const std::vector<ImageEntry>& entries) {
     table.rows.push_back({entry.image.name, entry.image.version, listed(entry.channels),
                           std::string(to_text(entry.state())), entry.owner, format_bytes(entry.image.virtual_size),
                           format_bytes(entry.image.stored_bytes), age_of(entry.image.created)});
-  call.out.table(table);
+  call.out.table(std::move(table));
   return 0;
 }
 

@@ -18,7 +18,7 @@ void Output::raw(std::string_view bytes) {
   std::fwrite(bytes.data(), 1, bytes.size(), stream_);
 }
 
-void Output::table(const TextTable& table) {
+void Output::table(TextTable table) {
   std::vector<std::size_t> widths;
   std::vector<bool> right;
   std::vector<std::string> headings;
@@ -27,14 +27,16 @@ void Output::table(const TextTable& table) {
     headings.push_back(right.back() ? heading.substr(1) : heading);
     widths.push_back(width_of(headings.back()));
   }
-  for (const auto& row : table.rows)
-    for (std::size_t i = 0; i < row.size() && i < widths.size(); ++i)
-      widths[i] = std::max(widths[i], width_of(printable(row[i])));
+  for (auto& row : table.rows)
+    for (std::size_t i = 0; i < row.size() && i < widths.size(); ++i) {
+      row[i] = printable(row[i]);
+      widths[i] = std::max(widths[i], width_of(row[i]));
+    }
 
   const auto print = [&](const std::vector<std::string>& cells) {
     std::string text;
     for (std::size_t i = 0; i < cells.size() && i < widths.size(); ++i)
-      text += pad(printable(cells[i]), widths[i], right[i]) + "  ";
+      text += pad(cells[i], widths[i], right[i]) + "  ";
     while (text.ends_with(' ')) text.pop_back();
     line(text);
   };

@@ -31,7 +31,7 @@ class Output {
   std::FILE* stream() const { return stream_; }
 
   void line(std::string_view text = "");
-  void table(const TextTable&);
+  void table(TextTable);
   /// On one line; invalid UTF-8 (file names may be anything) becomes U+FFFD.
   void object(const Json&);
   /// Bytes as they are: what a guest wrote, when it is piped on.

@@ -41,10 +41,15 @@ std::string printable(std::string_view text, std::size_t limit) {
   std::string out;
   out.reserve(std::min(text.size(), limit));
   while (!text.empty()) {
-    const std::size_t n = visible_sequence(text);
-    const std::string piece = n != 0 ? std::string(text.substr(0, n)) : escaped(text[0]);
-    if (piece.size() > limit - out.size()) return out + "…";
-    out += piece;
+    const std::size_t n = visible_sequence(text), room = limit - out.size();
+    if (n != 0) {
+      if (n > room) return out + "…";
+      out.append(text, 0, n);
+    } else {
+      const std::string piece = escaped(text[0]);
+      if (piece.size() > room) return out + "…";
+      out += piece;
+    }
     text.remove_prefix(std::max<std::size_t>(n, 1));
   }
   return out;
