@@ -262,7 +262,7 @@ TEST_P(LifeTest, WhatRunsInAnotherHomeStaysAndTheAnswerSaysWhere) {
   ASSERT_TRUE(uses.begin({image, "near:/home", "db", "bob"}));
   uses.replace("far:/home", {{image, "far:/home", "web-1", "alice"}});
   const Error error = error_of([&] { life().trash("web:1", {}, far_away); });
-  EXPECT_STREQ(error.what(), "image web:1 is in use by an instance of another account, instance web-1 on far:/home");
+  EXPECT_STREQ(error.what(), "image web:1 is in use by an instance of bob, instance web-1 on far:/home");
   EXPECT_EQ(error.failure(), Failure::refused);
   EXPECT_THAT(life().users_on_record(catalog().show("web:1"), "near:/home"),
               testing::ElementsAre("instance web-1 on far:/home"));

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <set>
 #include <thread>
 #include <utility>
 
@@ -161,6 +162,23 @@ TEST_F(Machines, ALaunchTellsWhatTheImageIs) {
   EXPECT_EQ(again["image_signatures"], json::array());
   ASSERT_EQ(again["warnings"].size(), 2U);  // deprecated, and allowed by no rule
   EXPECT_THAT(again["warnings"][1].get<std::string>(), HasSubstr("is allowed by no rule of the launch policy"));
+}
+
+// It starts a machine to see whether KVM works.
+TEST_F(Machines, TheDoctorSaysHowEachNeedStands) {
+  const Answer text = kiln({"doctor"}), machine = kiln({"doctor", "--json"});
+  const json answer = json::parse(machine.out);
+  EXPECT_EQ(answer["ok"], machine.status == 0);
+  std::set<std::string> needs;
+  for (const json& finding : answer["findings"]) {
+    needs.insert(finding["need"]);
+    EXPECT_TRUE(finding["state"] != "fail" || !finding["mend"].get<std::string>().empty()) << finding;
+    EXPECT_THAT(text.out, HasSubstr(finding["need"].get<std::string>()));
+  }
+  for (const char* need : {"qemu-system-x86_64", "qemu-img", "mmdebstrap", "libguestfs", "OVMF", "kiln home", "kvm",
+                           "kernel for the appliance"})
+    EXPECT_TRUE(needs.contains(need)) << need;
+  EXPECT_FALSE(std::filesystem::exists(kiln.home() / "catalog"));
 }
 
 TEST_F(Machines, AnInterruptedApplianceIsGone) {

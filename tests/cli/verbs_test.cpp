@@ -1,7 +1,6 @@
 // Every verb that starts no guest, asked the way a user asks it, as text and as JSON.
 #include <gmock/gmock.h>
 
-#include <set>
 
 #include <nlohmann/json.hpp>
 
@@ -205,22 +204,6 @@ TEST_F(Verbs, ImagesOfTheSameContentAreToldWithoutAnAppliance) {
 TEST_F(Verbs, Ps) {
   EXPECT_EQ(ask({"ps"})["instances"].size(), 0U);
   EXPECT_THAT(tell({"ps"}).out, StartsWith("no instances"));
-}
-
-TEST_F(Verbs, DoctorSaysHowEachNeedStands) {
-  const Answer text = kiln({"doctor"}), machine = kiln({"doctor", "--json"});
-  const json answer = json::parse(machine.out);
-  EXPECT_EQ(answer["ok"], machine.status == 0);
-  std::set<std::string> needs;
-  for (const json& finding : answer["findings"]) {
-    needs.insert(finding["need"]);
-    EXPECT_TRUE(finding["state"] != "fail" || !finding["mend"].get<std::string>().empty()) << finding;
-    EXPECT_THAT(text.out, HasSubstr(finding["need"].get<std::string>()));
-  }
-  for (const char* need : {"qemu-system-x86_64", "qemu-img", "mmdebstrap", "libguestfs", "OVMF", "kiln home", "kvm",
-                           "kernel for the appliance"})
-    EXPECT_TRUE(needs.contains(need)) << need;
-  EXPECT_FALSE(std::filesystem::exists(kiln.home() / "catalog"));
 }
 
 TEST_F(Verbs, PluginList) {
