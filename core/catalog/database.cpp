@@ -170,8 +170,12 @@ Login login_of(const std::string& where) {
 Database::Database(const std::string& where) : state_(std::make_unique<State>(where)) {
   bool current = false;
   state_->run([&](soci::session& sql) { current = schema_is_current(sql); });
-  // Each step decides anew, because another process may have taken it meanwhile.
-  while (!current) state_->run_transaction([&](soci::session& sql) { current = !migrate_one_step(sql); });
+  if (current) return;
+  // Each step looks anew where the records are: another process may have made it before this transaction began.
+  state_->run_transaction([](soci::session& sql) {
+    while (migrate_one_step(sql)) {
+    }
+  });
 }
 
 Database::~Database() = default;

@@ -1,7 +1,6 @@
 // Every verb that starts no guest, asked the way a user asks it, as text and as JSON.
 #include <gmock/gmock.h>
 
-
 #include <nlohmann/json.hpp>
 
 #include "cli/program.h"
