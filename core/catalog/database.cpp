@@ -51,9 +51,11 @@ std::string without_password(std::string where) {
   return where.substr(0, colon) + where.substr(at);
 }
 
-/// SOCI 4.0.3 takes the address apart at its "=" signs, and forgets one that has none.
-std::string with_an_option(const std::string& url) {
-  return url.find('=') != std::string::npos ? url : url + "?application_name=kiln";
+/// A server that does not answer is told of in seconds. SOCI 4.0.3 takes the address apart at its "=" signs, and
+/// forgets one that has none.
+std::string with_a_time_limit(const std::string& url) {
+  if (url.find("connect_timeout=") != std::string::npos) return url;
+  return url + (url.find('=') != std::string::npos ? '&' : '?') + "connect_timeout=10";
 }
 
 }  // namespace
@@ -75,7 +77,7 @@ struct Database::State {
 
   void open() {
     if (server) {
-      sql.open(soci::postgresql, with_an_option(where));
+      sql.open(soci::postgresql, with_a_time_limit(where));
       // What the server merely remarks goes to standard error, which belongs to the observers.
       sql << "SET client_min_messages = warning";
       // A kiln that was stopped in the middle of a transaction must not stop all others.

@@ -37,6 +37,14 @@ std::string named_by(const std::string& owner, const ImageEntry& image, const st
   return image.name_for(owner) + (tag.empty() ? "" : ":" + tag);
 }
 
+/// `user`: as Life::users_on_record() and Users name them.
+std::string how_to_free(const std::string& user) {
+  if (is_instance_name(user)) return "remove what uses it first: kiln rm " + user;
+  if (const auto at = user.find(" on "); at != std::string::npos)
+    return "remove it there: kiln rm; of a home that is gone for good: kiln gc --forget-home " + user.substr(at + 4);
+  return "it can go when they have removed what uses it; until then, kiln image deprecate keeps newcomers away";
+}
+
 }  // namespace
 
 ImageEntry Life::deprecate(std::string_view reference, const Moment& at, const Moment& obsolete_at,
@@ -98,9 +106,9 @@ std::vector<std::string> Life::users_on_record(const ImageEntry& entry, std::str
   for (const ImageUse& use : view_.store().uses.of_image(entry.image.id)) {
     if (use.home == here) continue;
     const std::string what = use.instance.empty() ? "a launch" : "instance " + use.instance;
-    if (use.account.empty() || use.account == self.name)
+    if (use.account == self.name || (use.account.empty() && self.is_operator))
       words.insert(what + " on " + use.home);
-    else if (sharing.may_hear_of(entry.image.id, use.account))
+    else if (!use.account.empty() && sharing.may_hear_of(entry.image.id, use.account))
       words.insert(self.is_operator ? what + " of " + use.account + " on " + use.home
                                     : "an instance of " + use.account);
     else
@@ -122,11 +130,7 @@ void Life::require_free(const ImageEntry& entry, const Users& users_of) const {
                       ", or end it: kiln image channel " + name + " " + channel + " --remove");
   }
   const std::vector<std::string> users = users_of ? users_of(entry) : users_on_record(entry);
-  if (!users.empty())
-    throw refused(image + " is in use by " + joined(users),
-                  is_instance_name(users.front()) ? "remove what uses it first: kiln rm " + users.front()
-                                                  : "it can go when they have removed what uses it; until then, "
-                                                    "kiln image deprecate keeps newcomers away");
+  if (!users.empty()) throw refused(image + " is in use by " + joined(users), how_to_free(users.front()));
   std::vector<std::string> members;
   for (const Share& share : view_.store().shares.of_image(entry.image.id))
     if (share.state != Share::State::rejected) members.push_back(share.member);

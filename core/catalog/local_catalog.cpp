@@ -120,12 +120,14 @@ Removal LocalCatalog::remove(std::string_view reference, const Users& users) {
   return removal;
 }
 
-void LocalCatalog::forget_home(const std::string& home) {
+std::size_t LocalCatalog::forget_home(const std::string& home) {
   if (!account_.is_operator)
     throw refused("only the catalog's operator may forget a home", "ask the catalog's operator to do it");
-  if (store_->uses.forget(home) == 0)
+  const std::size_t count = store_->uses.forget(home);
+  if (count == 0)
     throw invalid("no instance of the home \"" + home + "\" is on record",
-                  "the refusal to remove an image names its home, such as host7:/var/lib/kiln");
+                  "the refusal to remove an image names its home, such as host7:/var/lib/kiln#1a2b3c4d");
+  return count;
 }
 
 Collected LocalCatalog::collect(const CollectOptions& options) {

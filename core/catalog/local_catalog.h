@@ -128,8 +128,8 @@ class LocalCatalog final : public Catalog {
   /// For the operator; refused() for others. See collection.h.
   Collected collect(const CollectOptions& = {});
   /// The instances of a home that is gone for good no longer keep their images. For the operator; refused() for others,
-  /// invalid() when none is on record. `home`: as Life::users_on_record() names it.
-  void forget_home(const std::string& home);
+  /// invalid() when none is on record. `home`: as Life::users_on_record() names it. Returns how many they were.
+  std::size_t forget_home(const std::string& home);
 
   /// Reads again every chunk of one image, or, for the operator, of the whole store, on all cores.
   VerifyReport verify(std::optional<std::string_view> reference = {}, const VerifyOptions& = {}) const;

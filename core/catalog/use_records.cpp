@@ -68,6 +68,10 @@ std::size_t UseRecords::forget(const std::string& home) {
   });
 }
 
+std::vector<ImageUse> UseRecords::of_home(const std::string& home) const {
+  return db_.read([&](soci::session& sql) { return select(sql, "home", home); });
+}
+
 std::vector<ImageUse> UseRecords::of_image(const std::string& image) const {
   return db_.read([&](soci::session& sql) { return select(sql, "image", image); });
 }

@@ -29,6 +29,7 @@ class UseRecords {
   void replace(const std::string& home, std::vector<ImageUse> uses);
   /// Of a home that is gone for good. Returns how many.
   std::size_t forget(const std::string& home);
+  std::vector<ImageUse> of_home(const std::string& home) const;
   /// By home and instance.
   std::vector<ImageUse> of_image(const std::string& image) const;
 

@@ -56,10 +56,12 @@ int run_gc(Call& call) {
   const OpenedRegion region = open_place(call.services, call.args.text("region", home_region));
   if (!lost.empty() && region.bucket)
     throw invalid("region " + region.bucket->name() + " is a bucket: nothing is launched from it", "leave it out");
-  if (!lost.empty()) region.folder->forget_home(lost);
+  const std::size_t forgotten = lost.empty() ? 0 : region.folder->forget_home(lost);
+  if (!dry_run && !call.args.has("region")) call.services.machines().record_uses();
   const Collected collected =
       region.bucket ? region.bucket->collect(dry_run) : region.folder->collect({.dry_run = dry_run});
   if (!call.out.json()) {
+    if (forgotten > 0) call.out.line(fmt::format("instances of {} that are forgotten: {}", lost, forgotten));
     print(call.out, collected, dry_run);
     return 0;
   }
@@ -74,6 +76,7 @@ int run_gc(Call& call) {
                    {"packs", collected.packs},
                    {"freed_bytes", collected.bytes},
                    {"postponed", collected.postponed},
+                   {"forgotten_instances", forgotten},
                    {"dry_run", dry_run}});
   return 0;
 }

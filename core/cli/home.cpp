@@ -9,6 +9,9 @@
 #include <cstdlib>
 
 #include <kiln/error.h>
+#include <kiln/file.h>
+
+#include "catalog/store.h"
 
 namespace kiln::cli {
 namespace {
@@ -29,6 +32,21 @@ std::filesystem::path user_home() {
   return entry->pw_dir;
 }
 
+/// Two kilns that make it at the same time get the same one.
+std::string id_in(const std::filesystem::path& file) {
+  if (!std::filesystem::exists(file)) {
+    const std::string id = random_id();
+    const std::filesystem::path made = file.string() + "." + id;
+    write_text(made, id.substr(0, 8) + "\n");
+    std::error_code is_there;
+    std::filesystem::create_hard_link(made, file, is_there);
+    std::filesystem::remove(made);
+  }
+  std::string id = read_text(file);
+  while (id.ends_with('\n')) id.pop_back();
+  return id;
+}
+
 }  // namespace
 
 Home Home::of_environment() {
@@ -41,7 +59,7 @@ Home Home::of_environment() {
 std::string Home::place() const {
   std::array<char, 256> host{};
   ::gethostname(host.data(), host.size() - 1);
-  return std::string(host.data()) + ":" + root_.string();
+  return std::string(host.data()) + ":" + std::filesystem::canonical(root_).string() + "#" + id_in(root_ / "home.id");
 }
 
 void Home::create() const {

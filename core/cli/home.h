@@ -17,7 +17,8 @@ class Home {
   void create() const;
 
   const std::filesystem::path& root() const { return root_; }
-  /// Its name among the homes that use one catalog: "host:/folder".
+  /// Its name among the homes that use one catalog: "host:/folder#1a2b3c4d". The digits are in a file of the home, made
+  /// when they are first asked for, and tell homes of hosts apart that have the same name.
   std::string place() const;
   std::filesystem::path config() const { return root_ / "config.toml"; }
   std::filesystem::path keys() const { return root_ / "keys"; }           ///< to sign with, and trusted ones

@@ -1,6 +1,9 @@
 #include "cli/host_machines.h"
 
 #include <algorithm>
+#include <chrono>
+#include <set>
+#include <thread>
 
 #include <kiln/file.h>
 
@@ -66,6 +69,21 @@ Launched HostMachines::launch(const LaunchSpec& spec, const Bases::Told& progres
   const auto lock = FileLock::exclusive(home_.bases() / ".lock");
   const ImageEntry entry = catalog_.show(spec.image, Action::launch);
   const std::vector<std::string> warnings = catalog_.admit(entry);
+  record_instances();
+  if (!catalog_.view().store().uses.begin({entry.image.id, home_.place(), "", catalog_.view().account().name}))
+    throw image_is_gone(entry.reference());
+  try {
+    Launched launched = start(entry, spec, progress);
+    launched.warnings = warnings;
+    try_to_record_instances();
+    return launched;
+  } catch (...) {
+    try_to_record_instances();
+    throw;
+  }
+}
+
+Launched HostMachines::start(const ImageEntry& entry, const LaunchSpec& spec, const Bases::Told& progress) {
   const Image& image = entry.image;
   const Accelerator accelerator =
       spec.accelerator.empty() ? accelerator_() : choose_accelerator(spec.accelerator, home_.root(), stop_);
@@ -75,23 +93,7 @@ Launched HostMachines::launch(const LaunchSpec& spec, const Bases::Told& progres
                         .name = image.name,
                         .firmware = firmware_of(image),
                         .region = entry.region};
-  Launched launched = start(base, spec, accelerator);
-  launched.warnings = warnings;
-  return launched;
-}
-
-Launched HostMachines::start(const LaunchBase& base, const LaunchSpec& spec, const Accelerator& accelerator) {
-  record_instances();
-  if (!catalog_.view().store().uses.begin({base.image_id, home_.place(), "", catalog_.view().account().name}))
-    throw image_is_gone(base.image);
-  try {
-    Launched launched = instances_.launch(base, spec, accelerator, stop_);
-    try_to_record_instances();
-    return launched;
-  } catch (...) {
-    try_to_record_instances();
-    throw;
-  }
+  return instances_.launch(base, spec, accelerator, stop_);
 }
 
 void HostMachines::try_to_record_instances() noexcept {
@@ -105,14 +107,26 @@ void HostMachines::try_to_record_instances() noexcept {
 void HostMachines::record_instances() {
   const std::string home = home_.place();
   std::vector<ImageUse> uses;
-  for (const Instance& instance : instances_.everybodys())
-    if (!instance.image_id.empty()) uses.push_back({instance.image_id, home, instance.name, instance.account});
-  catalog_.view().store().uses.replace(home, std::move(uses));
+  std::set<std::string> unreadable;
+  for (const Instance& instance : instances_.everybodys()) {
+    if (instance.image_id.empty())
+      unreadable.insert(instance.name);
+    else
+      uses.push_back({instance.image_id, home, instance.name, instance.account});
+  }
+  // What cannot be read may run all the same.
+  UseRecords& records = catalog_.view().store().uses;
+  for (const ImageUse& use : records.of_home(home))
+    if (unreadable.contains(use.instance)) uses.push_back(use);
+  records.replace(home, std::move(uses));
 }
 
 void HostMachines::record_uses() {
   std::filesystem::create_directories(home_.bases());
-  if (const auto lock = FileLock::try_exclusive(home_.bases() / ".lock")) record_instances();
+  for (int tries = 0; tries < 100; ++tries) {
+    if (const auto lock = FileLock::try_exclusive(home_.bases() / ".lock")) return record_instances();
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
 }
 
 void HostMachines::lend_base(const Image& image, const std::filesystem::path& link, const Bases::Told& progress) {
@@ -128,8 +142,7 @@ void HostMachines::lend_base(const Image& image, const std::filesystem::path& li
 Removal HostMachines::remove_image(const std::string& reference) {
   std::filesystem::create_directories(home_.bases());
   const auto lock = FileLock::exclusive(home_.bases() / ".lock");
-  record_instances();
-  Removal removal = catalog_.remove(reference, [this](const ImageEntry& entry) { return users_of(entry); });
+  Removal removal = catalog_.remove(reference, [this](const ImageEntry& entry) { return recorded_users_of(entry); });
   removal.bytes_freed += forget_base(removal.image.content);
   return removal;
 }
@@ -137,11 +150,15 @@ Removal HostMachines::remove_image(const std::string& reference) {
 ImageEntry HostMachines::trash_image(const std::string& reference, const Moment& purge_at) {
   std::filesystem::create_directories(home_.bases());
   const auto lock = FileLock::exclusive(home_.bases() / ".lock");
-  record_instances();
-  const Users users = [this](const ImageEntry& entry) { return users_of(entry); };
+  const Users users = [this](const ImageEntry& entry) { return recorded_users_of(entry); };
   ImageEntry trashed = Life(catalog_.view()).trash(reference, users, purge_at);
   forget_base(trashed.image.content);  // made again should it be restored
   return trashed;
+}
+
+std::vector<std::string> HostMachines::recorded_users_of(const ImageEntry& entry) {
+  record_instances();
+  return users_of(entry);
 }
 
 std::vector<std::string> HostMachines::users_of(const ImageEntry& entry) const {

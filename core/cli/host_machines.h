@@ -58,8 +58,8 @@ class HostMachines final : public Machines {
   /// stays no longer than that name.
   void lend_base(const Image&, const std::filesystem::path& link, const Bases::Told& progress = {});
 
-  /// Tells the catalog which images this home's instances run from. A launch or a removal that is under way does so
-  /// itself.
+  /// Tells the catalog which images this home's instances run from. While a launch or a removal of an image is under
+  /// way it waits for seconds at most: the next one tells it.
   void record_uses();
 
   /// Removes an image that no instance uses, and its base. Throws refused() that names the instances otherwise.
@@ -71,10 +71,12 @@ class HostMachines final : public Machines {
   std::vector<std::string> users_of(const ImageEntry&) const;
 
  private:
-  Launched start(const LaunchBase&, const LaunchSpec&, const Accelerator&);
+  Launched start(const ImageEntry&, const LaunchSpec&, const Bases::Told& progress);
   /// Hold the lock of the bases: it is what keeps launches from being overlooked.
   void record_instances();
   void try_to_record_instances() noexcept;
+  /// As users_of(), and the records say the same: who asks twice, because they say that it is in use, hears by whom.
+  std::vector<std::string> recorded_users_of(const ImageEntry&);
   /// Removes the base of a content that nobody needs at the moment, whoever may own what has it. Returns its bytes.
   std::uint64_t forget_base(const Digest& content) const;
 

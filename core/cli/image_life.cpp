@@ -147,7 +147,7 @@ int run_image_rm(Call& call) {
   const Args& args = call.args;
   if (args.has("now") && args.has("for"))
     throw invalid("kiln image rm: --now and --for do not go together", "leave one of them out");
-  // What runs on this host runs from this home's images: copies elsewhere are not in use.
+  // What this home runs, it runs from its own catalog's images; of another catalog's the records there tell it.
   const OpenedRegion region = is_elsewhere(args) ? open_place(call.services, args.text("region")) : OpenedRegion();
   if (region.bucket) return remove_from_bucket(call, *region.bucket);
   const std::string image = args.text("IMAGE");

@@ -1,9 +1,10 @@
 // kiln rm: removes an instance and its disk. The image it came from stays.
-#include <exception>
+#include <filesystem>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "cli/errors.h"
 #include "cli/output.h"
 #include "cli/services.h"
 #include "cli/verbs.h"
@@ -11,12 +12,14 @@
 namespace kiln::cli {
 namespace {
 
-/// An instance can be removed without the catalog. What that was not told, it is told at the next launch.
-void tell_catalog(Services& services) noexcept {
+/// An instance can be removed without the catalog.
+void tell_catalog(Services& services) {
+  if (!std::filesystem::exists(services.home().instances())) return;  // none was ever launched here
   try {
     services.machines().record_uses();
-  } catch (const std::exception&) {
-    // as above
+  } catch (const Error& error) {
+    print_warning(fmt::format(
+        "the catalog is not told that the image is free: {}; the next kiln launch, rm or gc tells it", error.what()));
   }
 }
 
@@ -24,12 +27,19 @@ void tell_catalog(Services& services) noexcept {
 
 int run_rm(Call& call) {
   const std::string name = call.args.text("NAME");
-  call.services.instances().remove(name, call.args.has("force"));
-  tell_catalog(call.services);
+  try {
+    call.services.instances().remove(name, call.args.has("force"));
+  } catch (const Error& error) {
+    // An earlier removal may have been killed before it told it.
+    if (error.failure() == Failure::invalid) tell_catalog(call.services);
+    throw;
+  }
   if (call.out.json())
     call.out.object({{"removed", name}});
   else
     call.out.line(fmt::format("removed {}", name));
+  call.out.flush();
+  tell_catalog(call.services);
   return 0;
 }
 

@@ -171,7 +171,7 @@ const std::vector<Verb>& verbs() {
        "Frees the space of what no image, publish or copy needs; for the operator",
        {{"--dry-run", Given::flag, "", "Only says what would go, and why"},
         {"--region", Given::value, "REGION", "Of this region; this home's own catalog, local, when not given"},
-        {"--forget-home", Given::value, "HOST:PATH",
+        {"--forget-home", Given::value, "HOME",
          "Of a home that is gone for good: its instances no longer keep their images"}},
        run_gc},
       {"quota list", "Shows how much accounts may store, and how much they do", {}, run_quota_list},

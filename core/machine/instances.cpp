@@ -83,8 +83,11 @@ bool Instances::sees(const Instance& instance) const {
 
 std::vector<Instance> Instances::everybodys() const {
   std::vector<Instance> all;
-  std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator(root_, ignored)) {
+  std::error_code failed, ignored;
+  const std::filesystem::directory_iterator entries(root_, failed);
+  if (failed && failed != std::errc::no_such_file_or_directory)
+    throw system_error("cannot read " + root_.string(), failed.value());
+  for (const auto& entry : entries) {
     if (!entry.is_directory(ignored) || !valid_instance_name(entry.path().filename().string())) continue;
     all.push_back(read_instance(entry.path()).value_or(broken(entry.path())));
   }

@@ -269,9 +269,18 @@ TEST_P(LifeTest, WhatRunsInAnotherHomeStaysAndTheAnswerSaysWhere) {
   EXPECT_FALSE(accounts.records().trash(image, now_moment(), far_away)) << "it was launched since the look";
   EXPECT_FALSE(accounts.records().remove(image, ImageRecords::Remove::alive));
   EXPECT_TRUE(accounts.records().trash_unneeded({image}, now_moment(), far_away).empty());
+  EXPECT_EQ(error.hint(),
+            "it can go when they have removed what uses it; until then, kiln image deprecate keeps "
+            "newcomers away");
   uses.replace("near:/home", {});
-  uses.replace("far:/home", {});
-  EXPECT_NO_THROW(life().trash("web:1", {}, far_away));
+  EXPECT_EQ(error_of([&] { life().trash("web:1", {}, far_away); }).hint(),
+            "remove it there: kiln rm; of a home that is gone for good: kiln gc --forget-home far:/home");
+  // The last one goes while it is asked who uses the image.
+  const Users last = [&](const ImageEntry&) {
+    uses.replace("far:/home", {});
+    return std::vector<std::string>{};
+  };
+  EXPECT_NO_THROW(life().trash("web:1", last, far_away));
   EXPECT_FALSE(uses.begin({image, "far:/home", "web-2", "alice"})) << "nobody launches from the trash";
   EXPECT_NO_THROW(catalog().remove("web:1"));
   EXPECT_FALSE(uses.begin({image, "far:/home", "web-2", "alice"}));
