@@ -72,9 +72,13 @@ void BucketSink::send_manifest() const {
 /// Whether this very request has claimed it.
 bool BucketSink::claim_name() const {
   const std::string key = BucketObjects::name_key(copy_);
-  if (objects_->bucket().put_new(key, as_bytes(copy_.image.id))) return true;
-  if (objects_->text(key) == copy_.image.id)
-    return false;  // by this very image: a request that was repeated, or a copy
+  std::string holder;
+  // Who holds it may be removed between the two requests; then it is free again.
+  for (int looks = 0; holder.empty() && looks < 100; ++looks) {
+    if (objects_->bucket().put_new(key, as_bytes(copy_.image.id))) return true;
+    holder = objects_->text(key);
+  }
+  if (holder == copy_.image.id) return false;  // by this very image: a request that was repeated, or a copy
   objects_->bucket().remove(BucketObjects::document_key(copy_.image.id));
   throw version_exists(copy_.image.name, copy_.image.version);
 }
