@@ -157,10 +157,12 @@ TEST_F(BucketCollectionTest, ACopyWaitsForACollection) {
     copy(home(), "web:1", west);
     copied = true;
   });
+  for (int i = 0; i < 1200 && objects.list("copies/").empty(); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  EXPECT_THAT(objects.list("copies/"), SizeIs(1));
   std::this_thread::sleep_for(std::chrono::seconds(2));
   EXPECT_FALSE(copied);
   EXPECT_THAT(objects.list("chunks/"), IsEmpty());
-  EXPECT_THAT(objects.list("copies/"), SizeIs(1));
   turn.reset();
   copier.join();
   EXPECT_TRUE(is_whole("web:1"));
@@ -190,7 +192,8 @@ TEST_F(BucketCollectionTest, CopiesRemovalsAndCollectionsAtOnceHarmNoImage) {
           std::this_thread::sleep_for(std::chrono::milliseconds(300));
         }
       });
-    std::this_thread::sleep_for(std::chrono::seconds(10));
+    for (int i = 0; i < 1200 && (copies <= 3 || collected == 0); ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
     done = true;
   }
   EXPECT_GT(copies, 3);
