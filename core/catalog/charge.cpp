@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "catalog/image_parts.h"
 #include "catalog/pack_file.h"
 #include "disk/manifest.h"
 
@@ -16,7 +17,7 @@ std::unordered_set<Digest> chunks_of(Store& store, const std::string& region, co
   const FileLock keep = store.keep_files();
   std::set<Digest> disks;
   for (const ImageEntry& entry : store.images.list({.region = region, .owner = owner}))
-    disks.insert(entry.image.content);
+    for (const Digest& content : contents_of(entry.image)) disks.insert(content);
   std::set<std::string> packs;
   for (const Digest& disk : disks)
     for (std::string& pack : store.records.packs_of(disk).value_or(std::vector<std::string>{}))
@@ -24,7 +25,6 @@ std::unordered_set<Digest> chunks_of(Store& store, const std::string& region, co
   const ChunkIndex index(store.open_packs({packs.begin(), packs.end()}));
   std::unordered_set<Digest> own;
   for (const Digest& disk : disks) {
-    if (disk.is_zero_chunk()) continue;  // an image that failed has none
     const Manifest manifest = Manifest::open(store.paths.manifest(disk));
     for (const Manifest::Entry& entry : manifest.entries())
       if (own.insert(entry.digest).second)

@@ -76,9 +76,9 @@ struct Condition {
   std::string where;
   std::vector<std::string> arguments;
 
-  void add(const std::string& column, const std::string& value) {
+  void add(const std::string& column, const std::string& value, const char* end = "") {
     if (value.empty()) return;
-    where += (where.empty() ? "WHERE " : " AND ") + column + " = :a" + std::to_string(arguments.size());
+    where += (where.empty() ? "WHERE " : " AND ") + column + " = :a" + std::to_string(arguments.size()) + end;
     arguments.push_back(value);
   }
 };
@@ -90,7 +90,7 @@ Condition condition_of(const ImageQuery& query) {
   c.add("i.owner", query.owner);
   c.add("i.name", query.name);
   c.add("i.version", query.version);
-  if (!query.any_content()) c.add("d.content", to_hex(query.content));
+  if (!query.any_content()) c.add("i.id IN (SELECT image FROM image_disks WHERE content", to_hex(query.content), ")");
   return c;
 }
 
@@ -103,12 +103,6 @@ void add_lists(soci::session& sql, const std::string& query, const ById& images,
   statement.execute();
   while (statement.fetch())
     if (const auto it = images.find(image); it != images.end()) add(*it->second, first, second);
-}
-
-std::size_t count_images(soci::session& sql) {
-  long long count = 0;
-  sql << "SELECT COUNT(*) FROM images", into(count);
-  return static_cast<std::size_t>(count);
 }
 
 /// By owner and name, the newest first. Here, because each database has an order of texts of its own, and SQLite's sort
@@ -127,6 +121,24 @@ std::vector<ImageEntry> in_order(std::vector<ImageEntry> read, const std::vector
   return out;
 }
 
+void add_parts(soci::session& sql, const ById& images) {
+  std::string image, content;
+  ImagePart part;
+  long long size = 0;
+  soci::statement query = (sql.prepare << "SELECT x.image, x.role, x.name, x.content, d.virtual_size FROM image_disks x"
+                                          " JOIN disks d ON d.content = x.content WHERE x.position > 0"
+                                          " ORDER BY x.image, x.position",
+                           into(image), into(part.role), into(part.name), into(content), into(size));
+  query.execute();
+  while (query.fetch()) {
+    const auto it = images.find(image);
+    if (it == images.end()) continue;
+    part.content = parse_digest(content).value_or(Digest{});
+    part.virtual_size = static_cast<std::uint64_t>(size);
+    it->second->image.parts.push_back(part);
+  }
+}
+
 std::vector<ImageEntry> select(soci::session& sql, const ImageQuery& wanted) {
   const Condition condition = condition_of(wanted);
   Row row;
@@ -139,12 +151,12 @@ std::vector<ImageEntry> select(soci::session& sql, const ImageQuery& wanted) {
   query.execute(false);
   std::vector<ImageEntry> read;
   std::vector<long long> sequences;
-  if (condition.where.empty()) read.reserve(count_images(sql));
   for (; query.fetch(); sequences.push_back(row.sequence)) read.push_back(row.take());
   std::vector<ImageEntry> out = in_order(std::move(read), sequences);
 
   ById by_id;
   for (ImageEntry& entry : out) by_id.emplace(entry.image.id, &entry);
+  add_parts(sql, by_id);
   add_lists(sql, "SELECT image, channel, channel FROM channels ORDER BY channel", by_id,
             [](ImageEntry& e, const std::string& channel, const std::string&) { e.channels.push_back(channel); });
   add_lists(sql, "SELECT image, tag, tag FROM image_tags ORDER BY tag", by_id,
@@ -237,6 +249,12 @@ bool is_dead(soci::session& sql, const std::string& id) {
   return dead > 0;
 }
 
+void insert_part(soci::session& sql, const std::string& image, int position, const ImagePart& part) {
+  const std::string content = to_hex(part.content);
+  sql << "INSERT INTO image_disks (image, position, content, role, name) VALUES (:i, :p, :c, :r, :n)", use(image),
+      use(position), use(content), use(part.role), use(part.name);
+}
+
 void insert_image(soci::session& sql, const NewImage& add, const Image& image, const Moment& now) {
   insert_image_row(sql, {.id = image.id,
                          .region = add.region,
@@ -248,6 +266,8 @@ void insert_image(soci::session& sql, const NewImage& add, const Image& image, c
                          .stored_bytes = image.stored_bytes});
   const std::string content = to_hex(image.content);
   sql << "INSERT INTO image_disks (image, position, content) VALUES (:i, 0, :c)", use(image.id), use(content);
+  int position = 0;
+  for (const ImagePart& part : image.parts) insert_part(sql, image.id, ++position, part);
   record_change(sql, image.id, now, true);
   for (const std::string& parent : add.parents)
     sql << "INSERT INTO image_parents (image, parent) VALUES (:i, :p)", use(image.id), use(parent);
@@ -316,24 +336,21 @@ std::vector<std::string> remove_expired_images(soci::session& sql, const Moment&
 
 std::optional<Image> ImageRecords::add(const NewImage& add) {
   return db_.write([&](soci::session& sql) -> std::optional<Image> {
-    const bool is_here = has_disk(sql, add.image.content);
-    if (!is_here && !add.files) return std::nullopt;
-    Image image = add.image;
     const Moment now = now_moment();
+    const auto bytes = record_disk(sql, add.disk, now);
+    if (!bytes) return std::nullopt;
+    Image image = add.image;
+    image.stored_bytes += *bytes;
     image.created = add.original ? add.original->image.created : now;
-    if (!add.lease.empty()) redeem_lease(sql, add.lease);
+    if (!add.disk.lease.empty()) redeem_lease(sql, add.disk.lease);
     remove_expired_images(sql, now);  // whose versions are free again
-    const std::string set_aside = end_making(sql, add.lease);
+    const std::string set_aside = end_making(sql, add.disk.lease);
     if (image.version.empty()) image.version = set_aside;
     if (image.version.empty()) image.version = next_version(sql, add.region, add.owner, image.name, now.substr(0, 10));
     const ChannelName channel{add.region, add.owner, image.name, add.channel};
     kiln::require_own_words(sql, channel, image.version);
-    if (is_here && add.replaces_packs)
-      replace_disk_packs(sql, image.content, add.pack, add.packs, now);
-    else if (is_here)
-      image.stored_bytes = 0;
-    else
-      insert_disk(sql, add.disk, add.pack, add.packs, now);
+    // Before anything else is written: what they keep may be gone with them.
+    for (const std::string& lease : add.part_leases) redeem_lease(sql, lease);
     insert_image(sql, add, image, now);
     if (add.original) take_over(sql, *add.original, image.id);
     if (add.signing_key) put_signature(sql, image.id, sign_image(image, add.owner, *add.signing_key));

@@ -20,17 +20,12 @@ namespace kiln {
 
 /// Everything that one publish adds, in one transaction.
 struct NewImage {
-  Image image;  ///< without version: the next of today
+  Image image;  ///< without version: the next of today; its stored_bytes are those of its parts
   std::string region, owner;
   std::string channel;
-  std::vector<std::string> parents;  ///< ids
-  DiskRecord disk;
-  bool files = false;              ///< manifest and pack are in place
-  std::optional<PackRecord> pack;  ///< written by this publish
-  std::vector<std::string> packs;  ///< ids of all packs that the disk's chunks are in, the new one included
-  std::string lease;               ///< under which it was stored; ends with the transaction
-  /// The disk may be on record, in packs that are damaged: it is read from `packs` from now on.
-  bool replaces_packs = false;
+  std::vector<std::string> parents;      ///< ids
+  NewDisk disk;                          ///< the system disk; its lease ends with the transaction
+  std::vector<std::string> part_leases;  ///< those that keep the parts' contents; they end with it, too
   /// It is a copy of this one, whose labels, dates and signatures it keeps; not its channels, shares, protection and
   /// visibility.
   std::optional<ImageEntry> original = {};
@@ -46,7 +41,7 @@ enum class Detail {
 /// Which images. What is empty does not count.
 struct ImageQuery {
   std::string id = {}, region = {}, owner = {}, name = {}, version = {};
-  Digest content = {};  ///< zero: any
+  Digest content = {};  ///< of the system disk or a part; zero: any
   Detail detail = Detail::all;
   bool any_content() const { return content.is_zero_chunk(); }
 };
@@ -69,8 +64,8 @@ class ImageRecords {
  public:
   explicit ImageRecords(Database& db) : db_(db) {}
 
-  /// Returns the image as it is recorded. When the content is on record already, `pack` is left out, and `stored_bytes`
-  /// is 0. Nothing, and nothing is recorded, when it is not and `files` says that the caller has put none in place.
+  /// Returns the image as it is recorded; what record_disk() returned is added to its stored_bytes. Nothing, and
+  /// nothing is recorded, when that returned nothing.
   std::optional<Image> add(const NewImage&);
   /// As channel_rows.h has it.
   void require_own_words(const ChannelName&, const std::string& version) const;

@@ -16,14 +16,17 @@ std::string signed_text(const Image& image, const std::string& owner, const Mome
     if (name.starts_with(prefix)) source[name.substr(prefix.size())] = value;
     if (name == "parent") parents.push_back(value);
   }
-  const json text = {{"content", "sha256:" + to_hex(image.content)},
-                     {"made", made},
-                     {"name", image.name},
-                     {"owner", owner},
-                     {"parents", parents},
-                     {"source", source},
-                     {"type", "kiln-image-1"},
-                     {"version", image.version}};
+  json text = {{"content", "sha256:" + to_hex(image.content)},
+               {"made", made},
+               {"name", image.name},
+               {"owner", owner},
+               {"parents", parents},
+               {"source", source},
+               {"type", "kiln-image-1"},
+               {"version", image.version}};
+  // Not of an image that is a disk only, so that what was signed before there were parts is signed still.
+  for (const ImagePart& part : image.parts)
+    text["parts"].push_back({{"content", "sha256:" + to_hex(part.content)}, {"name", part.name}, {"role", part.role}});
   // ASCII, and broken UTF-8 replaced, as the records do it: what was signed must be what is read back.
   return text.dump(-1, ' ', true, json::error_handler_t::replace);
 }

@@ -13,7 +13,7 @@ namespace kiln {
 
 class CatalogView;
 
-/// The text: content, name, version, owner, parents, source facts and the moment of making.
+/// The text: content, parts, name, version, owner, parents, source facts and the moment of making.
 std::string signed_text(const Image&, const std::string& owner, const Moment& made);
 
 ImageSignature sign_image(const Image&, const std::string& owner, const SigningKey&);

@@ -39,8 +39,8 @@ bool ImageFilter::matches(const ImageEntry& e) const {
   if (!state.empty() && to_text(e.state()) != state) return false;
   for (const auto& [key, value] : properties)
     if (const auto it = e.properties.find(key); it == e.properties.end() || it->second != value) return false;
-  if (larger_than && e.image.virtual_size < *larger_than) return false;
-  if (smaller_than && e.image.virtual_size > *smaller_than) return false;
+  if (larger_than && e.image.total_size() < *larger_than) return false;
+  if (smaller_than && e.image.total_size() > *smaller_than) return false;
   if (!newer_than.empty() && e.image.created < newer_than) return false;
   return older_than.empty() || e.image.created <= older_than;
 }

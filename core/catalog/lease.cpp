@@ -21,12 +21,12 @@ FileLock hold(const std::filesystem::path& file) {
 }  // namespace
 
 Lease::Lease(LeaseRecords& records, const StorePaths& paths, std::string id, const std::string& region,
-             const std::string& owner, std::chrono::seconds term, std::optional<ImageRow> making)
+             const std::string& owner, std::chrono::seconds term, std::optional<ImageRow> making, bool is_part)
     : records_(records), file_(paths.lease(id)), held_(hold(file_)), id_(std::move(id)), term_(term) {
   const Moment now = now_moment();
   if (making) making->id = id_, making->region = region, making->owner = owner, making->created = now;
   try {
-    records_.begin({id_, region, owner, this_host(), now, later(now, term_), 0}, making);
+    records_.begin({id_, region, owner, this_host(), now, later(now, term_), 0, is_part}, making);
   } catch (const Error& error) {
     // A transaction that failed at its end may be there all the same: the file makes somebody look.
     std::error_code ignored;

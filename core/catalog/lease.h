@@ -25,10 +25,10 @@ class Lease {
   static constexpr std::chrono::seconds usual_term{600};
 
   /// Takes it, and renews it by a thread of its own until it ends. `making`: the image that it is for, if
-  /// it is for one; its id, region, owner and moment are the lease's. Throws refused() when the owner may have no
-  /// further image.
+  /// it is for one; its id, region, owner and moment are the lease's. `is_part`: it is for a part of an image, and
+  /// counts as no image. Throws refused() when the owner may have no further image.
   Lease(LeaseRecords&, const StorePaths&, std::string id, const std::string& region, const std::string& owner,
-        std::chrono::seconds term = usual_term, std::optional<ImageRow> making = {});
+        std::chrono::seconds term = usual_term, std::optional<ImageRow> making = {}, bool is_part = false);
   Lease(const Lease&) = delete;
   Lease& operator=(const Lease&) = delete;
   /// Ends it. The files of staging/ are the holder's to remove before.
@@ -39,6 +39,8 @@ class Lease {
   void reserve(std::uint64_t bytes);
   /// Throws when the collection took it for dead.
   void require();
+  /// False when the collection took it for dead, and when a transaction redeemed it.
+  bool is_there() const { return records_.is_there(id_); }
   /// What it was for was not made, and its record is to say why.
   void failed(std::string why) { why_ = std::move(why); }
   /// The transaction that names everything ended it in the records.

@@ -16,7 +16,7 @@ constexpr long long no_limit = -1;
 const std::string quota_columns =
     "SELECT q.region, q.owner, q.max_images, q.max_bytes, q.used_bytes, q.changes, q.settled_at,"
     " (SELECT COALESCE(SUM(l.reserved), 0) FROM leases l WHERE l.region = q.region AND l.owner = q.owner),"
-    " (SELECT COUNT(*) FROM leases l WHERE l.region = q.region AND l.owner = q.owner),"
+    " (SELECT COUNT(*) FROM leases l WHERE l.region = q.region AND l.owner = q.owner AND l.is_part = 0),"
     " (SELECT COUNT(*) FROM images i WHERE i.region = q.region AND i.owner = q.owner AND i.state = 'available') FROM "
     "quotas q ";
 
@@ -96,15 +96,16 @@ Error lease_is_gone() {
 void LeaseRecords::begin(const LeaseRecord& lease, const std::optional<ImageRow>& making) {
   db_.write([&](soci::session& sql) {
     if (const auto quota = select_quota(sql, lease.region, lease.owner);
-        quota && quota->max_images && quota->images >= *quota->max_images)
+        !lease.is_part && quota && quota->max_images && quota->images >= *quota->max_images)
       throw refused("account " + lease.owner + " may have " + std::to_string(*quota->max_images) + " images, and has " +
                         std::to_string(quota->images),
                     "remove one for good (kiln image rm --now), or ask the catalog's operator for more");
     const auto reserved = static_cast<long long>(lease.reserved);
-    sql << "INSERT INTO leases (id, region, owner, host, created, expires, reserved)"
-           " VALUES (:i, :r, :o, :h, :c, :e, :b)",
+    const int is_part = lease.is_part ? 1 : 0;
+    sql << "INSERT INTO leases (id, region, owner, host, created, expires, reserved, is_part)"
+           " VALUES (:i, :r, :o, :h, :c, :e, :b, :p)",
         use(lease.id), use(lease.region), use(lease.owner), use(lease.host), use(lease.created), use(lease.expires),
-        use(reserved);
+        use(reserved), use(is_part);
     if (making) begin_making(sql, *making);
   });
 }
@@ -115,6 +116,10 @@ bool LeaseRecords::renew(const std::string& id, const Moment& expires) {
     sql << "UPDATE leases SET expires = :e WHERE id = :i", use(expires), use(id);
     return true;
   });
+}
+
+bool LeaseRecords::is_there(const std::string& id) const {
+  return db_.read([&](soci::session& sql) { return holder_of(sql, id).has_value(); });
 }
 
 bool LeaseRecords::reserve(const std::string& id, std::uint64_t bytes) {
@@ -144,13 +149,15 @@ std::vector<LeaseRecord> LeaseRecords::list() const {
     std::vector<LeaseRecord> out;
     LeaseRecord row;
     long long reserved = 0;
-    soci::statement query =
-        (sql.prepare << "SELECT id, region, owner, host, created, expires, reserved FROM leases ORDER BY created, id",
-         into(row.id), into(row.region), into(row.owner), into(row.host), into(row.created), into(row.expires),
-         into(reserved));
+    int is_part = 0;
+    soci::statement query = (sql.prepare << "SELECT id, region, owner, host, created, expires, reserved, is_part"
+                                            " FROM leases ORDER BY created, id",
+                             into(row.id), into(row.region), into(row.owner), into(row.host), into(row.created),
+                             into(row.expires), into(reserved), into(is_part));
     query.execute();
     while (query.fetch()) {
       row.reserved = static_cast<std::uint64_t>(reserved);
+      row.is_part = is_part != 0;
       out.push_back(row);
     }
     return out;
@@ -212,6 +219,12 @@ void redeem_lease(soci::session& sql, const std::string& id) {
   const auto reserved = static_cast<long long>(holder->reserved);
   sql << "UPDATE quotas SET used_bytes = used_bytes + :b, changes = changes + 1 WHERE region = :r AND owner = :o",
       use(reserved), use(holder->region), use(holder->owner);
+}
+
+void let_lease_keep(soci::session& sql, const std::string& id, const Digest& content) {
+  if (!holder_of(sql, id)) throw lease_is_gone();
+  const std::string c = to_hex(content);
+  sql << "UPDATE leases SET content = :c WHERE id = :i", use(c), use(id);
 }
 
 void unsettle_quota(soci::session& sql, const std::string& region, const std::string& owner) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include <kiln/digest.h>
 #include <kiln/error.h>
 
 #include "catalog/database.h"
@@ -19,6 +20,7 @@ struct LeaseRecord {
   std::string region, owner, host;
   Moment created, expires;
   std::uint64_t reserved = 0;  ///< bytes of the owner's quota
+  bool is_part = false;        ///< of an image, for which there is another lease or will be
 };
 
 /// How much an owner may store, and how much is.
@@ -42,6 +44,7 @@ class LeaseRecords {
   void begin(const LeaseRecord&, const std::optional<ImageRow>& making = {});
   /// False when the lease is gone.
   bool renew(const std::string& id, const Moment& expires);
+  bool is_there(const std::string& id) const;
   /// Counts `bytes` in all against the owner's quota. Throws refused() when that is too much; the bytes that were
   /// reserved before stay. False when the lease is gone.
   bool reserve(const std::string& id, std::uint64_t bytes);
@@ -64,6 +67,8 @@ class LeaseRecords {
 /// Inside the transaction that records an image: ends the lease, and turns what it reserved into what is used. Throws
 /// Error when the lease is gone: the collection may have taken what was counted on.
 void redeem_lease(soci::session&, const std::string& id);
+/// Inside the transaction that records a disk which no image names yet: the lease keeps it. Throws as redeem_lease().
+void let_lease_keep(soci::session&, const std::string& id, const Digest& content);
 /// Inside a transaction that changed what an owner has.
 void unsettle_quota(soci::session&, const std::string& region, const std::string& owner);
 

@@ -6,12 +6,14 @@
 
 #include <kiln/value.h>
 
+#include "catalog/image_parts.h"
 #include "catalog/image_reader.h"
 #include "catalog/life.h"
 #include "catalog/names.h"
 #include "catalog/publication.h"
 #include "catalog/store.h"
 #include "catalog/stored_disk.h"
+#include "catalog/stored_part.h"
 #include "catalog/verify.h"
 #include "disk/manifest.h"
 
@@ -48,6 +50,11 @@ std::unique_ptr<ImageSink> LocalCatalog::publish(const ImageDraft& draft) {
   return std::make_unique<Publication>(store_, draft, account_.name, std::move(signing_key));
 }
 
+std::unique_ptr<PartSink> LocalCatalog::store(std::uint64_t virtual_size) {
+  store_->sweep_leftovers();
+  return std::make_unique<StoredPart>(store_, virtual_size, account_.name);
+}
+
 std::optional<Image> LocalCatalog::find(std::string_view reference) const {
   auto found = view().find(reference);
   // For a stage an image in the trash is gone: what made it has to make it again.
@@ -55,12 +62,21 @@ std::optional<Image> LocalCatalog::find(std::string_view reference) const {
   return std::move(found->image);
 }
 
-std::shared_ptr<const BlockReader> LocalCatalog::open(const Image& image) const {
-  const auto entry = view().find_id(image.id);
+Image LocalCatalog::opened(const Image& image) const {
+  auto entry = view().find_id(image.id);
   if (!entry) throw gone(image);
   require(Action::build, view().standing(*entry), *entry);
   (void)admit(*entry);
-  return read(entry->image);
+  return std::move(entry->image);
+}
+
+std::shared_ptr<const BlockReader> LocalCatalog::open(const Image& image) const {
+  return read(opened(image));
+}
+
+std::shared_ptr<const BlockReader> LocalCatalog::open(const Image& image, const ImagePart& part) const {
+  const Image now = opened(image);
+  return read(disk_of(now, part_named(now, part.name)));
 }
 
 std::vector<std::string> LocalCatalog::admit(const ImageEntry& entry) const {
@@ -69,7 +85,12 @@ std::vector<std::string> LocalCatalog::admit(const ImageEntry& entry) const {
 
 std::vector<std::string> LocalCatalog::warnings(const Image& image) const {
   const auto entry = view().find_id(image.id);
-  return entry ? admit(*entry) : std::vector<std::string>{};
+  if (!entry) return {};
+  std::vector<std::string> out = admit(*entry);
+  if (!entry->image.parts.empty())
+    out.push_back("image " + entry->reference() +
+                  " has parts beside its system disk; what is built from it has none of them");
+  return out;
 }
 
 void LocalCatalog::require_hand_over(const std::string& image_id, const std::optional<Digest>& content,
@@ -78,7 +99,7 @@ void LocalCatalog::require_hand_over(const std::string& image_id, const std::opt
   std::vector<ImageEntry> all = store_->images.list();
   inherit_revocations(all);
   const auto entry = std::ranges::find(all, image_id, [](const ImageEntry& e) { return e.image.id; });
-  if (entry == all.end() || (content && *content != entry->image.content)) return;
+  if (entry == all.end() || (content && !has_content(entry->image, *content))) return;
   require(action, view().standing(*entry), *entry);
 }
 
@@ -165,7 +186,7 @@ StoreStatistics LocalCatalog::statistics() const {
   out.disks = data.size();
   for (const ImageEntry& entry : store_->images.list()) {
     ++out.images;
-    out.content_bytes += data[entry.image.content];
+    for (const Digest& content : contents_of(entry.image)) out.content_bytes += data[content];
   }
   for (const PackRecord& pack : store_->records.packs()) {
     ++out.packs;

@@ -90,10 +90,12 @@ class LocalCatalog final : public Catalog {
 
   /// Throws invalid() for a bad name, version or channel, and for a version that exists.
   std::unique_ptr<ImageSink> publish(const ImageDraft&) override;
+  std::unique_ptr<PartSink> store(std::uint64_t virtual_size) override;
   /// As CatalogView::find(); what failed, is being made or is in the trash is not found.
   std::optional<Image> find(std::string_view reference) const override;
   /// To build from it. A damaged chunk is an Error that names chunk, pack and offset.
   std::shared_ptr<const BlockReader> open(const Image&) const override;
+  std::shared_ptr<const BlockReader> open(const Image&, const ImagePart&) const override;
   /// The warnings of admit(), for stages.
   std::vector<std::string> warnings(const Image&) const override;
   /// The place where the launch policy is asked: before an image is launched or built from, after show() has allowed
@@ -113,7 +115,8 @@ class LocalCatalog final : public Catalog {
   ImageEntry show(std::string_view reference, Action action = Action::see) const {
     return view().resolve(reference, action);
   }
-  /// The bytes of an image that show() has given. Reads verify every chunk's digest.
+  /// The bytes of an image that show() has given; of one of its parts: read(disk_of(image, part)), and likewise below.
+  /// Reads verify every chunk's digest.
   std::shared_ptr<const BlockReader> read(const Image&) const;
   /// The same, for whoever wants the chunks as they are stored.
   StoredDisk read_stored(const Image&) const;
@@ -138,6 +141,9 @@ class LocalCatalog final : public Catalog {
   const std::filesystem::path& folder() const noexcept;
 
  private:
+  /// As it is now, when it may be built from. Throws refused(); Error when it is gone.
+  Image opened(const Image&) const;
+
   std::shared_ptr<Store> store_;  // shared with the sinks
   Account account_;
   CatalogChoices choices_;

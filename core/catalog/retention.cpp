@@ -48,7 +48,7 @@ std::string Retention::reason_to_stay(const ImageEntry& entry, const ImageEntry*
   return (child->owner == entry.owner ? child->reference() : "another account's image") + " was built from it";
 }
 
-std::vector<Verdict> Retention::judge(std::string_view name, std::size_t keep) const {
+std::vector<Verdict> Retention::judge(std::string_view name, const KeepRule& keep) const {
   const std::vector<ImageEntry> all = living(view_.store());
   std::unordered_map<std::string, const ImageEntry*> children;
   std::vector<const ImageEntry*> versions;
@@ -62,21 +62,19 @@ std::vector<Verdict> Retention::judge(std::string_view name, std::size_t keep) c
   if (versions.empty())
     throw invalid("there is no image \"" + std::string(name) + "\" of yours", "see which there are: kiln image list");
   const ImageEntry* last = last_resort(versions);
-  const std::string newest = "the newest " + std::to_string(keep);
   std::vector<Verdict> out;
-  std::size_t usable = 0;
+  KeepRule::Round round(keep);
   for (const ImageEntry* entry : versions) {
     const auto child = children.find(entry->image.id);
     Verdict verdict{*entry, false, ""};
-    if (usable < keep)
-      verdict.why = is_usable(*entry) ? "one of " + newest : "not older than " + newest + " that can be used";
-    else if (entry == last)
-      verdict.why = "the newest that can be used";
-    else
-      verdict.why = reason_to_stay(*entry, child == children.end() ? nullptr : child->second);
+    if (is_usable(*entry))
+      verdict.why = round.reason(entry->image.created);
+    else if (!round.is_over())
+      verdict.why = "not older than " + keep.text() + " that can be used";
+    if (verdict.why.empty() && entry == last) verdict.why = "the newest that can be used";
+    if (verdict.why.empty()) verdict.why = reason_to_stay(*entry, child == children.end() ? nullptr : child->second);
     verdict.goes = verdict.why.empty();
-    if (verdict.goes) verdict.why = "older than " + newest + ", and nothing needs it";
-    usable += is_usable(*entry) ? 1 : 0;
+    if (verdict.goes) verdict.why = "not among " + keep.text() + ", and nothing needs it";
     out.push_back(std::move(verdict));
   }
   return out;

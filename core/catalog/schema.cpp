@@ -129,8 +129,16 @@ constexpr std::array uses{
     " PRIMARY KEY (image, home, instance))",
     "CREATE INDEX image_uses_by_home ON image_uses (home)"};
 
-const std::array<std::span<const char* const>, 8> migrations{first_tables, accounts, signatures, usage,
-                                                             collection,   identity, rollbacks,  uses};
+// An image of several disks: position 0 is the system disk, the others are its parts. A lease that stores a part keeps
+// its content, which is empty before that is on record.
+constexpr std::array parts{"ALTER TABLE image_disks ADD COLUMN role VARCHAR(128) NOT NULL DEFAULT 'disk'",
+                           "ALTER TABLE image_disks ADD COLUMN name VARCHAR(128) NOT NULL DEFAULT ''",
+                           "ALTER TABLE leases ADD COLUMN is_part INTEGER NOT NULL DEFAULT 0",
+                           "ALTER TABLE leases ADD COLUMN content VARCHAR(64) NOT NULL DEFAULT ''",
+                           "ALTER TABLE usage_changes ADD COLUMN is_part INTEGER NOT NULL DEFAULT 0"};
+
+const std::array<std::span<const char* const>, 9> migrations{first_tables, accounts,  signatures, usage, collection,
+                                                             identity,     rollbacks, uses,       parts};
 
 int version_of(soci::session& sql) {
   int have = 0;

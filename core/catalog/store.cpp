@@ -1,12 +1,12 @@
 #include "catalog/store.h"
 
-#include <sys/random.h>
-
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <set>
 #include <utility>
+
+#include <kiln/random.h>
 
 #include "catalog/collection.h"
 
@@ -115,13 +115,7 @@ void Store::sweep_leftovers() noexcept {
 }
 
 std::string random_id() {
-  std::array<unsigned char, 16> bytes{};
-  if (::getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
-    throw system_error("cannot get random numbers", errno);
-  static constexpr char digits[] = "0123456789abcdef";
-  std::string out;
-  for (const unsigned char b : bytes) (out += digits[b >> 4]) += digits[b & 15];
-  return out;
+  return random_hex(16);
 }
 
 }  // namespace kiln

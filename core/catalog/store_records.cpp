@@ -54,7 +54,8 @@ std::string select_identity(soci::session& sql) {
 struct NotMeant {};
 
 constexpr const char* pack_is_unused = "id NOT IN (SELECT pack FROM disk_packs)";
-constexpr const char* disk_is_unused = "WHERE content NOT IN (SELECT content FROM image_disks)";
+constexpr const char* disk_is_unused =
+    "WHERE content NOT IN (SELECT content FROM image_disks) AND content NOT IN (SELECT content FROM leases)";
 // Its chunks are still to be counted: see usage_meter.h.
 constexpr const char* disk_is_settled = " AND content NOT IN (SELECT content FROM usage_changes)";
 
@@ -84,8 +85,6 @@ StoreRecords::Unused forget(soci::session& sql, const std::vector<std::string>& 
   return out;
 }
 
-}  // namespace
-
 bool has_disk(soci::session& sql, const Digest& content) {
   int count = 0;
   const std::string c = to_hex(content);
@@ -93,6 +92,7 @@ bool has_disk(soci::session& sql, const Digest& content) {
   return count > 0;
 }
 
+/// A disk, the packs that its chunks are in, and the new one among them.
 void insert_disk(soci::session& sql, const DiskRecord& disk, const std::optional<PackRecord>& new_pack,
                  const std::vector<std::string>& packs, const std::string& now) {
   const std::string content = to_hex(disk.content);
@@ -106,6 +106,7 @@ void insert_disk(soci::session& sql, const DiskRecord& disk, const std::optional
     sql << "INSERT INTO disk_packs (content, pack) VALUES (:c, :p)", use(content), use(pack);
 }
 
+/// The disk is read from these packs instead, the new one among them.
 void replace_disk_packs(soci::session& sql, const Digest& content, const std::optional<PackRecord>& new_pack,
                         const std::vector<std::string>& packs, const std::string& now) {
   const std::string c = to_hex(content);
@@ -113,6 +114,27 @@ void replace_disk_packs(soci::session& sql, const Digest& content, const std::op
   sql << "DELETE FROM disk_packs WHERE content = :c", use(c);
   for (const std::string& pack : packs)
     sql << "INSERT INTO disk_packs (content, pack) VALUES (:c, :p)", use(c), use(pack);
+}
+
+}  // namespace
+
+std::optional<std::uint64_t> record_disk(soci::session& sql, const NewDisk& add, const std::string& now) {
+  const bool is_here = has_disk(sql, add.disk.content);
+  if (!is_here && !add.files) return std::nullopt;
+  if (is_here && !add.replaces_packs) return 0;
+  if (is_here)
+    replace_disk_packs(sql, add.disk.content, add.pack, add.packs, now);
+  else
+    insert_disk(sql, add.disk, add.pack, add.packs, now);
+  return add.pack ? add.pack->bytes : 0;
+}
+
+std::optional<std::uint64_t> StoreRecords::keep_part(const NewDisk& add) {
+  return db_.write([&](soci::session& sql) {
+    const auto bytes = record_disk(sql, add, now_moment());
+    if (bytes) let_lease_keep(sql, add.lease, add.disk.content);
+    return bytes;
+  });
 }
 
 bool StoreRecords::has_disk(const Digest& content) const {

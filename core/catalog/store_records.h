@@ -24,6 +24,17 @@ struct DiskRecord {
   std::uint64_t virtual_size = 0, data_chunks = 0;
 };
 
+/// A disk that was stored, on its way into the records.
+struct NewDisk {
+  DiskRecord disk;
+  bool files = false;              ///< manifest and pack are in place
+  std::optional<PackRecord> pack;  ///< that was written for it
+  std::vector<std::string> packs;  ///< ids of all packs that its chunks are in, the new one included
+  std::string lease;               ///< under which it was stored
+  /// The disk may be on record, in packs that are damaged: it is read from `packs` from now on.
+  bool replaces_packs = false;
+};
+
 /// Reads, and the writes that are no part of a publish. A function is one transaction. Any thread.
 class StoreRecords {
  public:
@@ -38,6 +49,10 @@ class StoreRecords {
   /// Nothing: there is no such disk.
   std::optional<std::vector<std::string>> packs_of(const Digest& content) const;
   std::vector<DiskRecord> disks() const;
+
+  /// A part of an image that will be: its lease keeps it from now on. Returns as record_disk(). Throws when the lease
+  /// is gone.
+  std::optional<std::uint64_t> keep_part(const NewDisk&);
 
   /// The contents that are read from a pack.
   std::vector<Digest> disks_of(const std::string& pack) const;
@@ -59,12 +74,9 @@ class StoreRecords {
   Database& db_;
 };
 
-/// Inside the caller's transaction: a disk, the packs that its chunks are in, and the new one among them.
-void insert_disk(soci::session&, const DiskRecord&, const std::optional<PackRecord>& new_pack,
-                 const std::vector<std::string>& packs, const std::string& now);
-bool has_disk(soci::session&, const Digest& content);
-/// Inside the caller's transaction: the disk is read from these packs instead, the new one among them.
-void replace_disk_packs(soci::session&, const Digest& content, const std::optional<PackRecord>& new_pack,
-                        const std::vector<std::string>& packs, const std::string& now);
+/// Inside the caller's transaction. Returns the bytes of the pack that came with the disk: 0, and `pack` is left out,
+/// when the content is on record already. Nothing, and nothing is recorded, when it is not and `files` says that the
+/// caller has put none in place.
+std::optional<std::uint64_t> record_disk(soci::session&, const NewDisk&, const std::string& now);
 
 }  // namespace kiln

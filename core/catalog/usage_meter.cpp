@@ -65,17 +65,19 @@ class PackedWeights final : public ChunkWeights {
   std::size_t count_ = 0;
 };
 
-using Key = std::tuple<std::string, std::string, Digest>;  // region, owner, content
+using Key = std::tuple<std::string, std::string, Digest, bool>;  // region, owner, content, whether it is a part
+
+Holding holding_of(const StoredChange& c, std::int64_t images) {
+  return {c.region, c.owner, c.content, c.virtual_size, images, c.is_part};
+}
 
 /// What was there before the changes: what is there now, with the changes taken back.
 std::map<Key, Holding> holdings_before(const UsageRecords::Pending& pending) {
   std::map<Key, Holding> out;
-  for (const Holding& holding : pending.holdings) out[{holding.region, holding.owner, holding.content}] = holding;
+  for (const Holding& h : pending.holdings) out[{h.region, h.owner, h.content, h.is_part}] = h;
   for (const StoredChange& change : pending.changes) {
-    Holding& holding = out.try_emplace({change.region, change.owner, change.content},
-                                       Holding{change.region, change.owner, change.content, change.virtual_size, 0})
-                           .first->second;
-    holding.images += change.added ? -1 : 1;
+    const Key key{change.region, change.owner, change.content, change.is_part};
+    out.try_emplace(key, holding_of(change, 0)).first->second.images += change.added ? -1 : 1;
   }
   return out;
 }
@@ -121,13 +123,10 @@ std::vector<UsageSample> steps_of(const std::string& region, const UsageRecords:
     if (sample.region == region) owners.insert(sample.owner);
   StoredShares shares(weights, {owners.begin(), owners.end()});
   for (const auto& [key, holding] : before)
-    if (holding.region == region && holding.images > 0)
-      shares.change(holding.owner, holding.content, holding.virtual_size, holding.images, chunks_of(holding.content));
+    if (holding.region == region && holding.images > 0) shares.change(holding, chunks_of(holding.content));
   for (std::size_t i = 0; i < pending.changes.size(); ++i) {
     const StoredChange& change = pending.changes[i];
-    if (change.region == region)
-      shares.change(change.owner, change.content, change.virtual_size, change.added ? 1 : -1,
-                    chunks_of(change.content));
+    if (change.region == region) shares.change(holding_of(change, change.added ? 1 : -1), chunks_of(change.content));
     const bool step_ends = i + 1 == pending.changes.size() || pending.changes[i + 1].moment != change.moment;
     if (step_ends) differences.add(change.moment, region, shares.samples());
   }
@@ -188,14 +187,14 @@ std::uint32_t StoredShares::state_after(std::uint32_t state, std::uint32_t owner
   return known->second;
 }
 
-void StoredShares::change(const std::string& owner, const Digest& content, std::uint64_t virtual_size,
-                          std::int64_t images, const std::vector<Digest>& chunks) {
-  const std::uint32_t who = owner_at(owner);
-  std::int64_t& have = images_[{who, content}];
+void StoredShares::change(const Holding& holding, const std::vector<Digest>& chunks) {
+  const std::uint32_t who = owner_at(holding.owner);
+  std::int64_t& have = images_[{who, holding.content}];
   const bool had = have > 0;
-  have += images;
-  logical_[who] += static_cast<std::uint64_t>(images) * virtual_size;
-  count_[who] += static_cast<std::uint64_t>(images);
+  have += holding.images;
+  const auto images = static_cast<std::uint64_t>(holding.images);
+  logical_[who] += images * holding.virtual_size;
+  if (!holding.is_part) count_[who] += images;
   const bool has = have > 0;
   if (had == has) return;
   ++changes_;

@@ -55,9 +55,8 @@ class StoredShares {
   /// Any of the owners that will be named. Borrows the weights.
   StoredShares(const ChunkWeights&, std::vector<std::string> owners);
 
-  /// One more image, or one less, of a disk whose chunks these are. Digests without a weight weigh nothing.
-  void change(const std::string& owner, const Digest& content, std::uint64_t virtual_size, std::int64_t images,
-              const std::vector<Digest>& chunks);
+  /// `holding.images` more, or less, of a disk whose chunks these are. Digests without a weight weigh nothing.
+  void change(const Holding& holding, const std::vector<Digest>& chunks);
   /// How many images of that content the owner has: only the first and the last one move any chunk.
   std::int64_t images_of(const std::string& owner, const Digest& content) const;
 

@@ -24,13 +24,14 @@ std::int64_t settled_in(soci::session& sql) {
 
 std::vector<StoredChange> changes_in(soci::session& sql) {
   long long sequence = 0, size = 0;
-  int added = 0;
+  int added = 0, is_part = 0;
   std::string content;
   StoredChange row;
   soci::statement query =
-      (sql.prepare << "SELECT sequence, moment, region, owner, content, virtual_size, added"
+      (sql.prepare << "SELECT sequence, moment, region, owner, content, virtual_size, added, is_part"
                       " FROM usage_changes ORDER BY sequence",
-       into(sequence), into(row.moment), into(row.region), into(row.owner), into(content), into(size), into(added));
+       into(sequence), into(row.moment), into(row.region), into(row.owner), into(content), into(size), into(added),
+       into(is_part));
   query.execute();
   std::vector<StoredChange> out;
   while (query.fetch()) {
@@ -38,6 +39,7 @@ std::vector<StoredChange> changes_in(soci::session& sql) {
     row.content = parse_digest(content).value_or(Digest{});
     row.virtual_size = unsigned_of(size);
     row.added = added != 0;
+    row.is_part = is_part != 0;
     out.push_back(row);
   }
   return out;
@@ -45,19 +47,23 @@ std::vector<StoredChange> changes_in(soci::session& sql) {
 
 std::vector<Holding> holdings_in(soci::session& sql) {
   long long size = 0, images = 0;
+  int is_part = 0;
   std::string content;
   Holding row;
-  soci::statement query = (sql.prepare << "SELECT i.region, i.owner, d.content, d.virtual_size, COUNT(*) FROM images i"
-                                          " JOIN image_disks x ON x.image = i.id AND x.position = 0"
-                                          " JOIN disks d ON d.content = x.content"
-                                          " GROUP BY i.region, i.owner, d.content, d.virtual_size",
-                           into(row.region), into(row.owner), into(content), into(size), into(images));
+  const std::string columns =
+      "i.region, i.owner, d.content, d.virtual_size, CASE WHEN x.position > 0 THEN 1 ELSE 0 END";
+  soci::statement query = (sql.prepare << "SELECT " + columns +
+                                              ", COUNT(*) FROM images i JOIN image_disks x ON x.image = i.id"
+                                              " JOIN disks d ON d.content = x.content GROUP BY " +
+                                              columns,
+                           into(row.region), into(row.owner), into(content), into(size), into(is_part), into(images));
   query.execute();
   std::vector<Holding> out;
   while (query.fetch()) {
     row.content = parse_digest(content).value_or(Digest{});
     row.virtual_size = unsigned_of(size);
     row.images = images;
+    row.is_part = is_part != 0;
     out.push_back(row);
   }
   return out;
@@ -111,9 +117,10 @@ void record_change(soci::session& sql, const std::string& image, const Moment& m
   const long long sequence = std::max<long long>(newest, settled_in(sql)) + 1;
   const int is_added = added ? 1 : 0;
   // An image without a disk, one that failed, keeps nothing in the store.
-  sql << "INSERT INTO usage_changes (sequence, moment, region, owner, content, virtual_size, added)"
-         " SELECT :s, :m, i.region, i.owner, d.content, d.virtual_size, :a FROM images i"
-         " JOIN image_disks x ON x.image = i.id AND x.position = 0 JOIN disks d ON d.content = x.content"
+  sql << "INSERT INTO usage_changes (sequence, moment, region, owner, content, virtual_size, added, is_part)"
+         " SELECT CAST(:s AS BIGINT) + x.position, :m, i.region, i.owner, d.content, d.virtual_size, :a,"
+         " CASE WHEN x.position > 0 THEN 1 ELSE 0 END FROM images i"
+         " JOIN image_disks x ON x.image = i.id JOIN disks d ON d.content = x.content"
          " WHERE i.id = :i",
       use(sequence), use(at), use(is_added), use(image);
 }

@@ -13,7 +13,7 @@
 
 namespace kiln {
 
-/// An image that came or went.
+/// A disk of an image that came or went.
 struct StoredChange {
   std::int64_t sequence = 0;  ///< ascending; moments ascend with it
   Moment moment;
@@ -21,14 +21,16 @@ struct StoredChange {
   Digest content;
   std::uint64_t virtual_size = 0;
   bool added = false;
+  bool is_part = false;  ///< not the system disk, by which images are counted
 };
 
-/// How many images of a content an owner has.
+/// How many images an owner has of which a content is the system disk, or of which it is a part.
 struct Holding {
   std::string region, owner;
   Digest content;
   std::uint64_t virtual_size = 0;
   std::int64_t images = 0;
+  bool is_part = false;
 };
 
 /// Holds from its moment on, until the next one of the same owner and region.

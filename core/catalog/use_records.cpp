@@ -29,8 +29,6 @@ bool is_there(soci::session& sql, const std::string& image, const std::string& c
 }
 
 void insert(soci::session& sql, const ImageUse& row) {
-  sql << "DELETE FROM image_uses WHERE home = :h AND image = :i AND instance = :n", use(row.home), use(row.image),
-      use(row.instance);
   sql << "INSERT INTO image_uses (image, home, instance, account) VALUES (:i, :h, :n, :a)", use(row.image),
       use(row.home), use(row.instance), use(row.account);
 }
@@ -40,8 +38,11 @@ void insert(soci::session& sql, const ImageUse& row) {
 bool UseRecords::begin(const ImageUse& row) {
   return db_.write([&](soci::session& sql) {
     const bool usable = is_there(sql, row.image, " AND state = 'available' AND trashed_at = ''");
-    if (usable) insert(sql, row);
-    return usable;
+    if (!usable) return false;
+    sql << "DELETE FROM image_uses WHERE home = :h AND image = :i AND instance = :n", use(row.home), use(row.image),
+        use(row.instance);
+    insert(sql, row);
+    return true;
   });
 }
 

@@ -9,6 +9,7 @@
 #include <thread>
 #include <utility>
 
+#include "catalog/image_parts.h"
 #include "catalog/stored_disk.h"
 #include "disk/manifest.h"
 
@@ -29,7 +30,7 @@ class Verification {
   VerifyReport run(const std::optional<Image>& only) {
     std::vector<DiskRecord> disks;
     for (const DiskRecord& disk : store_.records.disks())
-      if (!only || disk.content == only->content) disks.push_back(disk);
+      if (!only || has_content(*only, disk.content)) disks.push_back(disk);
     {
       const FileLock keep = store_.keep_files();
       for (const DiskRecord& disk : disks) open_disk(disk);

@@ -8,7 +8,7 @@
 
 namespace kiln {
 
-/// The whole store, or the disk of one image. Names images by id: of any account, so nobody is told before those that
+/// The whole store, or the disks of one image. Names images by id: of any account, so nobody is told before those that
 /// he does not see are taken out.
 VerifyReport verify_store(const Store&, const std::optional<Image>&, const VerifyOptions&);
 

@@ -16,11 +16,19 @@ Activity::Activity(std::string name, bool silent) : name_(std::move(name)) {
 
 Activity::~Activity() = default;
 
+void Activity::show(const Progress& progress) {
+  if (observer_) observer_->on({.kind = Kind::stage_progress, .stage = 1, .name = name_, .progress = progress});
+}
+
 std::function<void(std::uint64_t, std::uint64_t)> Activity::bytes() {
   return [this](std::uint64_t done, std::uint64_t total) {
-    if (!observer_) return;
-    const Progress progress{Progress::Unit::bytes, static_cast<double>(done), static_cast<double>(total)};
-    observer_->on({.kind = Kind::stage_progress, .stage = 1, .name = name_, .progress = progress});
+    show({Progress::Unit::bytes, static_cast<double>(done), static_cast<double>(total)});
+  };
+}
+
+std::function<void(std::size_t, std::size_t)> Activity::things(std::string what) {
+  return [this, what = std::move(what)](std::size_t done, std::size_t total) {
+    show({Progress::Unit::operations, static_cast<double>(done), static_cast<double>(total), what});
   };
 }
 

@@ -6,6 +6,8 @@
 #include <memory>
 #include <string>
 
+#include <kiln/context.h>
+
 namespace kiln::cli {
 
 class ConsoleObserver;
@@ -18,10 +20,13 @@ class Activity {
 
   /// [any thread, one at a time] For the callbacks that count bytes. Must not outlive the activity.
   std::function<void(std::uint64_t done, std::uint64_t total)> bytes();
+  /// [any thread, one at a time] The same, for callbacks that count things.
+  std::function<void(std::size_t done, std::size_t total)> things(std::string what);
   /// Erases the line now, before an answer is printed.
   void end();
 
  private:
+  void show(const Progress&);
   std::string name_;
   std::unique_ptr<ConsoleObserver> observer_;
 };

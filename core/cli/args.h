@@ -19,6 +19,7 @@ enum class Given {
   flag,        ///< --json
   value,       ///< --name web
   values,      ///< --set a=1 --set b=2
+  rest,        ///< everything after "--", as it is
 };
 
 /// One argument of a verb, as the table of verbs declares it.

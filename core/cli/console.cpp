@@ -1,7 +1,6 @@
 // kiln console: an instance's serial console, both ways on a terminal. As JSON, what it wrote so far.
 #include <unistd.h>
 
-#include <kiln/file.h>
 #include <nlohmann/json.hpp>
 
 #include "cli/output.h"
@@ -15,8 +14,7 @@ int run_console(Call& call) {
   const std::string name = call.args.text("NAME");
   if (call.out.json()) {
     const Instance instance = instances.get(name);
-    const auto log = instances.serial_log(name);
-    const std::string text = std::filesystem::exists(log) ? read_text(log, 256u << 20) : "";
+    const std::string text = instances.serial_text(name, 256u << 20);
     call.out.object({{"name", instance.name}, {"state", to_text(instance.state)}, {"serial", text}});
     return 0;
   }

@@ -45,7 +45,8 @@ Finding examine_file_systems() {
 }
 
 Finding examine_firmware() {
-  if (std::filesystem::exists(ovmf_code())) return {State::ok, "OVMF", ovmf_code().string(), ""};
+  const auto code = ovmf_code(Firmware::uefi);
+  if (std::filesystem::exists(code)) return {State::ok, "OVMF", code.string(), ""};
   return {State::warn, "OVMF", "no UEFI firmware: images that boot by UEFI cannot be started",
           "sudo apt-get install ovmf"};
 }

@@ -53,11 +53,12 @@ int run_gc(Call& call) {
   const std::string lost = call.args.text("forget-home");
   if (!lost.empty() && dry_run)
     throw invalid("kiln gc: --forget-home and --dry-run do not go together", "leave one of them out");
-  const OpenedRegion region = open_place(call.services, call.args.text("region", home_region));
+  const std::string place = call.args.text("region", home_region);
+  const OpenedRegion region = open_place(call.services, place);
   if (!lost.empty() && region.bucket)
     throw invalid("region " + region.bucket->name() + " is a bucket: nothing is launched from it", "leave it out");
   const std::size_t forgotten = lost.empty() ? 0 : region.folder->forget_home(lost);
-  if (!dry_run && !call.args.has("region")) call.services.machines().record_uses();
+  if (!dry_run && place == home_region) call.services.machines().record_uses();
   const Collected collected =
       region.bucket ? region.bucket->collect(dry_run) : region.folder->collect({.dry_run = dry_run});
   if (!call.out.json()) {

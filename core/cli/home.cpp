@@ -38,9 +38,12 @@ std::string id_in(const std::filesystem::path& file) {
     const std::string id = random_id();
     const std::filesystem::path made = file.string() + "." + id;
     write_text(made, id.substr(0, 8) + "\n");
-    std::error_code is_there;
-    std::filesystem::create_hard_link(made, file, is_there);
-    std::filesystem::remove(made);
+    std::error_code failed;
+    std::filesystem::create_hard_link(made, file, failed);
+    if (failed && !std::filesystem::exists(file))
+      std::filesystem::rename(made, file);  // a file system without hard links
+    else
+      std::filesystem::remove(made);
   }
   std::string id = read_text(file);
   while (id.ends_with('\n')) id.pop_back();

@@ -6,18 +6,50 @@
 #include <thread>
 
 #include <kiln/file.h>
+#include <kiln/random.h>
 
+#include "catalog/image_parts.h"
 #include "catalog/life.h"
 #include "catalog/names.h"
 #include "catalog/sharing.h"
 #include "catalog/store.h"
+#include "catalog/stored_disk.h"
 #include "cli/write_disk.h"
-#include "disk/manifest.h"
 #include "engine/record.h"
+#include "guest/personalise.h"
 #include "machine/boot_check.h"
+#include "machine/qemu.h"
 #include "process/file_lock.h"
 
 namespace kiln::cli {
+
+namespace {
+
+LaunchBase base_of(const ImageEntry& entry, DiskFile disk, const LaunchSpec& spec) {
+  const Image& image = entry.image;
+  return {.disk = std::move(disk),
+          .image_id = image.id,
+          .image = image.name + ":" + image.version,
+          .name = image.name,
+          .size = image.virtual_size,
+          .facts = image.facts,
+          .region = entry.region,
+          .reference = spec.reference.empty() ? spec.image : spec.reference};
+}
+
+std::size_t data_disks_of(const Image& image) {
+  return static_cast<std::size_t>(std::ranges::count(image.parts, part_role::data, &ImagePart::role));
+}
+
+std::vector<std::byte> read_vars(const BlockReader& part) {
+  constexpr std::uint64_t most = 64u << 20;  // of any flash chip
+  if (part.size() > most) throw refused("the image's firmware variables have " + format_bytes(part.size()));
+  std::vector<std::byte> vars(part.size());
+  part.read(0, vars);
+  return vars;
+}
+
+}  // namespace
 
 std::filesystem::path Bases::file_of(const Digest& content) const {
   return home_.bases() / (to_hex(content) + ".qcow2");
@@ -62,7 +94,7 @@ BootReport HostMachines::boot(const BootSpec& spec) {
   return boot_check(spec, accelerator_(), stop_);
 }
 
-Launched HostMachines::launch(const LaunchSpec& spec, const Bases::Told& progress) {
+Launches HostMachines::launch(const LaunchSpec& spec, const LaunchProgress& progress) {
   std::filesystem::create_directories(home_.bases());
   // Until the instance has its folder, nothing else tells a removal in this home that the image is in use; to other
   // homes the records tell it.
@@ -73,27 +105,94 @@ Launched HostMachines::launch(const LaunchSpec& spec, const Bases::Told& progres
   if (!catalog_.view().store().uses.begin({entry.image.id, home_.place(), "", catalog_.view().account().name}))
     throw image_is_gone(entry.reference());
   try {
-    Launched launched = start(entry, spec, progress);
-    launched.warnings = warnings;
+    Launches launches{start(entry, spec, progress), warnings};
     try_to_record_instances();
-    return launched;
+    return launches;
   } catch (...) {
     try_to_record_instances();
     throw;
   }
 }
 
-Launched HostMachines::start(const ImageEntry& entry, const LaunchSpec& spec, const Bases::Told& progress) {
+Accelerator HostMachines::accelerator_for(const LaunchSpec& spec) const {
+  return spec.accelerator.empty() ? accelerator_() : choose_accelerator(spec.accelerator, home_.root(), stop_);
+}
+
+std::vector<Launched> HostMachines::start(const ImageEntry& entry, const LaunchSpec& spec,
+                                          const LaunchProgress& progress) {
+  if (spec.driver == "libvirt") return start_domains(entry, spec, progress);
+  const Accelerator accelerator = accelerator_for(spec);
+  LaunchHooks hooks{.told = progress.instances};
+  if (spec.personalise)
+    hooks.before_start = [&](const std::vector<Instance>& made) { personalise(made, spec, progress); };
+  return instances_.launch(prepare_disks(entry, spec, progress), spec, accelerator, stop_, hooks);
+}
+
+void HostMachines::personalise(const std::vector<Instance>& made, const LaunchSpec& spec,
+                               const LaunchProgress& progress) {
+  constexpr std::size_t seed_size = 512;  // what systemd keeps
+  std::vector<ClonedDisk> disks;
+  for (const Instance& instance : made) {
+    std::string machine_id = instance.uuid;
+    std::erase(machine_id, '-');
+    disks.push_back(
+        {instance.folder / machine_file::disk, {instance.name, machine_id, random_bytes(seed_size), spec.ssh_keys}});
+  }
+  const auto folder = made.front().folder / "appliance";
+  std::filesystem::create_directory(folder);
+  personalise_all(disks, {.overlay = {}, .run_dir = folder, .force_tcg = accelerator_().name != "kvm", .stop = stop_},
+                  progress.disks);
+  std::filesystem::remove_all(folder);
+}
+
+LaunchBase HostMachines::prepare_disks(const ImageEntry& entry, const LaunchSpec& spec,
+                                       const LaunchProgress& progress) const {
   const Image& image = entry.image;
-  const Accelerator accelerator =
-      spec.accelerator.empty() ? accelerator_() : choose_accelerator(spec.accelerator, home_.root(), stop_);
-  const LaunchBase base{.disk = {bases_.prepare(image, stop_, progress), "qcow2"},
-                        .image_id = image.id,
-                        .image = image.name + ":" + image.version,
-                        .name = image.name,
-                        .firmware = firmware_of(image),
-                        .region = entry.region};
-  return instances_.launch(base, spec, accelerator, stop_);
+  const Hardware hardware = hardware_for(spec, image.facts);
+  require_bus_for(hardware.disk_bus, data_disks_of(image));
+  LaunchBase base = base_of(entry, {bases_.prepare(image, stop_, progress.base), "qcow2"}, spec);
+  for (const ImagePart& part : image.parts) {
+    if (part.role == part_role::data) {
+      const Image disk = disk_of(image, part);
+      base.data.push_back({{bases_.prepare(disk, stop_, progress.base), "qcow2"}, disk.virtual_size});
+    }
+    // Those of another firmware would be of no use, and one that has no keys in them is not the secure one.
+    const auto firmware = image.facts.find("boot.firmware");
+    if (part.role == part_role::firmware && base.vars.empty() && firmware != image.facts.end() &&
+        firmware->second == to_text(hardware.firmware))
+      base.vars = read_vars(*catalog_.read(disk_of(image, part)));
+  }
+  return base;
+}
+
+std::vector<Launched> HostMachines::start_domains(const ImageEntry& entry, LaunchSpec spec,
+                                                  const LaunchProgress& progress) {
+  LibvirtDriver::require_possible(spec);
+  if (const std::size_t data = data_disks_of(entry.image); data != 0)
+    throw refused(entry.reference() + " has " + std::to_string(data + 1) +
+                      " disks, and kiln makes machines of several disks on this host only",
+                  "launch it without --driver libvirt");
+  spec.connect = libvirt_.resolve(spec.connect, stop_);
+  if (spec.accelerator.empty()) spec.accelerator = libvirt_.accelerator(spec.connect).value_or("");
+  const Accelerator accelerator = accelerator_for(spec);
+  const Manifest manifest = catalog_.manifest(entry.image);
+  const auto manifest_of = [&](const Digest& content) -> std::optional<Manifest> {
+    try {
+      const FileLock keep = catalog_.view().store().keep_files();
+      return open_manifest(catalog_.view().store(), content);
+    } catch (const Error&) {
+      return std::nullopt;  // the host has more than this catalog knows
+    }
+  };
+  const BaseOnHost base = libvirt_.prepare(spec.connect, {.manifest = manifest,
+                                                          .open = [&] { return catalog_.read(entry.image); },
+                                                          .manifest_of = manifest_of,
+                                                          .stop = stop_,
+                                                          .progress = progress.base});
+  auto launched =
+      instances_.launch(base_of(entry, base.disk, spec), spec, accelerator, stop_, {.told = progress.instances});
+  launched.front().sent = base.sent;  // once for all of them
+  return launched;
 }
 
 void HostMachines::try_to_record_instances() noexcept {
@@ -109,6 +208,7 @@ void HostMachines::record_instances() {
   std::vector<ImageUse> uses;
   std::set<std::string> unreadable;
   for (const Instance& instance : instances_.everybodys()) {
+    if (instance.detached) continue;
     if (instance.image_id.empty())
       unreadable.insert(instance.name);
     else
@@ -116,8 +216,9 @@ void HostMachines::record_instances() {
   }
   // What cannot be read may run all the same.
   UseRecords& records = catalog_.view().store().uses;
-  for (const ImageUse& use : records.of_home(home))
-    if (unreadable.contains(use.instance)) uses.push_back(use);
+  if (!unreadable.empty())
+    for (const ImageUse& use : records.of_home(home))
+      if (unreadable.contains(use.instance)) uses.push_back(use);
   records.replace(home, std::move(uses));
 }
 
@@ -143,7 +244,7 @@ Removal HostMachines::remove_image(const std::string& reference) {
   std::filesystem::create_directories(home_.bases());
   const auto lock = FileLock::exclusive(home_.bases() / ".lock");
   Removal removal = catalog_.remove(reference, [this](const ImageEntry& entry) { return recorded_users_of(entry); });
-  removal.bytes_freed += forget_base(removal.image.content);
+  removal.bytes_freed += forget_bases(removal.image);
   return removal;
 }
 
@@ -152,7 +253,7 @@ ImageEntry HostMachines::trash_image(const std::string& reference, const Moment&
   const auto lock = FileLock::exclusive(home_.bases() / ".lock");
   const Users users = [this](const ImageEntry& entry) { return recorded_users_of(entry); };
   ImageEntry trashed = Life(catalog_.view()).trash(reference, users, purge_at);
-  forget_base(trashed.image.content);  // made again should it be restored
+  forget_bases(trashed.image);  // made again should it be restored
   return trashed;
 }
 
@@ -178,17 +279,16 @@ std::vector<std::string> HostMachines::users_of(const ImageEntry& entry) const {
   return own;
 }
 
-std::uint64_t HostMachines::forget_base(const Digest& content) const {
-  // Other accounts' instances stand on it as well: this account's view of the catalog says nothing about them.
-  const auto same = catalog_.view().store().images.list({.content = content});
-  const bool needed = std::any_of(same.begin(), same.end(),
-                                  [](const ImageEntry& entry) { return entry.state() != ImageState::trashed; });
-  return needed ? 0 : bases_.forget(content);
-}
-
-Firmware firmware_of(const Image& image) {
-  const auto fact = image.facts.find("boot.firmware");
-  return fact != image.facts.end() && fact->second == "uefi" ? Firmware::uefi : Firmware::bios;
+std::uint64_t HostMachines::forget_bases(const Image& image) const {
+  std::uint64_t bytes = 0;
+  for (const Digest& content : contents_of(image)) {
+    // Other accounts' instances stand on it as well: this account's view of the catalog says nothing about them.
+    const auto same = catalog_.view().store().images.list({.content = content});
+    const bool needed =
+        std::ranges::any_of(same, [](const ImageEntry& entry) { return entry.state() != ImageState::trashed; });
+    if (!needed) bytes += bases_.forget(content);
+  }
+  return bytes;
 }
 
 }  // namespace kiln::cli

@@ -9,7 +9,10 @@
 
 #include "catalog/local_catalog.h"
 #include "cli/home.h"
+#include "disk/manifest.h"
+#include "libvirt/libvirt_driver.h"
 #include "machine/accelerator.h"
+#include "machine/capture.h"
 #include "machine/instances.h"
 
 namespace kiln::cli {
@@ -26,11 +29,11 @@ class Bases {
   /// its file, is taken instead of a copy (a hard link, so that clearing the cache does no harm).
   std::filesystem::path prepare(const Image&, std::stop_token, const Told& progress = {}) const;
   bool has(const Image& image) const { return std::filesystem::exists(file_of(image.content)); }
+  std::filesystem::path file_of(const Digest& content) const;
   /// Removes the base of a content, when there is one. Returns its bytes.
   std::uint64_t forget(const Digest& content) const;
 
  private:
-  std::filesystem::path file_of(const Digest& content) const;
   bool link_layer(const Image&, const std::filesystem::path& target) const;
 
   const Home& home_;
@@ -38,21 +41,30 @@ class Bases {
   const Format& format_;
 };
 
+/// Who is told how far a launch is: first of the image's base, then of the instances.
+struct LaunchProgress {
+  Bases::Told base = {};
+  std::function<void(std::size_t done, std::size_t total)> instances = {}, disks = {};
+};
+
 /// Borrows all it is made of. One thread.
 class HostMachines final : public Machines {
  public:
-  HostMachines(const Home& home, LocalCatalog& catalog, Instances instances, const Format& format,
-               std::function<Accelerator()> accelerator, std::stop_token stop)
+  HostMachines(const Home& home, LocalCatalog& catalog, Instances instances, LibvirtDriver& libvirt,
+               const Format& format, std::function<Accelerator()> accelerator, std::stop_token stop)
       : home_(home),
         catalog_(catalog),
         bases_(home, catalog, format),
+        format_(format),
         instances_(std::move(instances)),
+        libvirt_(libvirt),
         accelerator_(std::move(accelerator)),
         stop_(std::move(stop)) {}
 
   BootReport boot(const BootSpec&) override;
-  Launched launch(const LaunchSpec& spec) override { return launch(spec, {}); }
-  Launched launch(const LaunchSpec&, const Bases::Told& progress);
+  Launches launch(const LaunchSpec& spec) override { return launch(spec, {}); }
+  Launches launch(const LaunchSpec&, const LaunchProgress&);
+  Capture capture(const CaptureSpec&) override;
 
   /// Makes `link` another name of the image's base, for who only looks into it. A base that nobody had needed before
   /// stays no longer than that name.
@@ -71,24 +83,41 @@ class HostMachines final : public Machines {
   std::vector<std::string> users_of(const ImageEntry&) const;
 
  private:
-  Launched start(const ImageEntry&, const LaunchSpec&, const Bases::Told& progress);
+  std::vector<Launched> start(const ImageEntry&, const LaunchSpec&, const LaunchProgress&);
+  /// As domains of libvirt; the image's base is made on their host.
+  std::vector<Launched> start_domains(const ImageEntry&, LaunchSpec, const LaunchProgress&);
+  /// Writes into each instance's disk who it is, in one appliance for all.
+  void personalise(const std::vector<Instance>&, const LaunchSpec&, const LaunchProgress&);
+  Accelerator accelerator_for(const LaunchSpec&) const;
+  Capture capture_instance(const CaptureSpec&);
+  Capture capture_qemu(const CaptureSpec&);
+  /// Its disks as files, all of them, and its firmware's variables when the machine has that firmware.
+  LaunchBase prepare_disks(const ImageEntry&, const LaunchSpec&, const LaunchProgress&) const;
+  /// As long as the catalog has it.
+  std::optional<Image> image_of(const Instance&) const;
+  /// What is in the files that an instance's disks may lie on.
+  std::vector<KnownBase> bases_of(const Image&) const;
+  /// Nothing: all of the disk has to be read.
+  std::optional<Manifest> try_manifest(const Image&) const;
+  /// What a captured drive held, when it became an image of this account as it was.
+  std::optional<Manifest> captured_before(const std::string& bitmap, const std::string& drive) const;
   /// Hold the lock of the bases: it is what keeps launches from being overlooked.
   void record_instances();
   void try_to_record_instances() noexcept;
   /// As users_of(), and the records say the same: who asks twice, because they say that it is in use, hears by whom.
   std::vector<std::string> recorded_users_of(const ImageEntry&);
-  /// Removes the base of a content that nobody needs at the moment, whoever may own what has it. Returns its bytes.
-  std::uint64_t forget_base(const Digest& content) const;
+  /// Removes the bases of an image's contents that nobody needs at the moment, whoever may own what has them. Returns
+  /// their bytes.
+  std::uint64_t forget_bases(const Image&) const;
 
   const Home& home_;
   LocalCatalog& catalog_;
   Bases bases_;
+  const Format& format_;
   Instances instances_;
+  LibvirtDriver& libvirt_;
   std::function<Accelerator()> accelerator_;  ///< asked when a machine is started, not before
   std::stop_token stop_;
 };
-
-/// What an image starts with: UEFI when its facts name nothing else.
-Firmware firmware_of(const Image&);
 
 }  // namespace kiln::cli

@@ -18,6 +18,12 @@ Json or_null(const std::string& text) {
 Json image_json(const ImageEntry& entry) {
   const Image& image = entry.image;
   const Lifecycle& life = entry.life;
+  Json parts = Json::array();
+  for (const ImagePart& part : image.parts)
+    parts.push_back({{"role", part.role},
+                     {"name", part.name},
+                     {"content", "sha256:" + to_hex(part.content)},
+                     {"virtual_size", part.virtual_size}});
   return {{"id", image.id},
           {"name", image.name},
           {"version", image.version},
@@ -32,6 +38,8 @@ Json image_json(const ImageEntry& entry) {
           {"properties", entry.properties},
           {"content", image.content.is_zero_chunk() ? Json(nullptr) : Json("sha256:" + to_hex(image.content))},
           {"virtual_size", image.virtual_size},
+          {"parts", std::move(parts)},
+          {"total_size", image.total_size()},
           {"stored_bytes", image.stored_bytes},
           {"created", image.created},
           {"deprecated_at", or_null(life.deprecated_at)},

@@ -1,5 +1,6 @@
 // kiln image diff: what differs between two images.
 #include <algorithm>
+#include <map>
 
 #include <fmt/format.h>
 #include <kiln/text.h>
@@ -51,6 +52,19 @@ Json image_side(const ImageEntry& entry) {
           {"virtual_size", entry.image.virtual_size}};
 }
 
+/// The names of parts that only one of the images has, or that differ.
+std::vector<std::string> parts_that_differ(const Image& a, const Image& b) {
+  std::map<std::string, Digest> before, after;
+  for (const ImagePart& part : a.parts) before[part.name] = part.content;
+  for (const ImagePart& part : b.parts) after[part.name] = part.content;
+  std::vector<std::string> out;
+  for (const auto& [name, content] : before)
+    if (!after.contains(name) || after[name] != content) out.push_back(name);
+  for (const auto& [name, content] : after)
+    if (!before.contains(name)) out.push_back(name);
+  return out;
+}
+
 Json answer(const ImageEntry& a, const ImageEntry& b, const ImageComparison& found, std::size_t limit) {
   const bool same = a.image.content == b.image.content;
   Json ranges = Json::array(), texts = Json::array();
@@ -61,6 +75,7 @@ Json answer(const ImageEntry& a, const ImageEntry& b, const ImageComparison& fou
   Json json{{"a", image_side(a)},
             {"b", image_side(b)},
             {"same_content", same},
+            {"parts_differ", parts_that_differ(a.image, b.image)},
             {"chunks",
              {{"all", found.chunks.all},
               {"differ", found.chunks.differ},
@@ -154,8 +169,11 @@ class Page {
 
 void print(Output& out, const ImageEntry& a, const ImageEntry& b, const ImageComparison& found, std::size_t limit) {
   const std::string names = a.reference() + " → " + b.reference();
+  const std::vector<std::string> parts = parts_that_differ(a.image, b.image);
+  for (const std::string& part : parts) out.line(printable("part " + part + "  differs"));
   if (a.image.content == b.image.content) {
-    out.line(names + "  the same content  sha256:" + to_hex(a.image.content));
+    out.line(fmt::format("{}  the same {}  sha256:{}", names, parts.empty() ? "content" : "system disk",
+                         to_hex(a.image.content)));
     return;
   }
   const ChunkDiff& chunks = found.chunks;

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "catalog/image_parts.h"
 #include "catalog/oci_export.h"
 #include "cli/activity.h"
 #include "cli/output.h"
@@ -16,14 +17,21 @@ namespace kiln::cli {
 namespace {
 
 void export_layout(Call& call, const ImageEntry& entry) {
-  if (call.args.has("FILE") || call.args.has("format") || call.args.has("option"))
-    throw invalid("kiln image export: --oci writes a folder, and takes neither FILE nor --format nor --option",
+  if (call.args.has("FILE") || call.args.has("format") || call.args.has("option") || call.args.has("part"))
+    throw invalid("kiln image export: --oci writes a folder, and takes neither FILE nor --format, --option nor --part",
                   "kiln image export IMAGE --oci DIR");
   const std::filesystem::path folder = call.args.text("oci");
   Activity activity("writing", call.out.json());
   const OciExported made = export_oci(call.services.catalog().read_stored(entry.image), entry,
                                       {.folder = folder, .stop = call.stop, .progress = activity.bytes()});
   activity.end();
+  Json left_out = Json::array();
+  for (const ImagePart& part : entry.image.parts) left_out.push_back(part.name);
+  if (!left_out.empty() && !call.out.json())
+    call.out.line(
+        printable(fmt::format("only the system disk of {} was written; its other parts: kiln image export {} "
+                              "FILE --part {}",
+                              entry.reference(), entry.reference(), entry.image.parts.front().name)));
   const std::string content = "sha256:" + to_hex(entry.image.content), manifest = "sha256:" + to_hex(made.manifest);
   if (call.out.json())
     call.out.object({{"image", entry.reference()},
@@ -34,7 +42,8 @@ void export_layout(Call& call, const ImageEntry& entry) {
                      {"blobs", made.blobs},
                      {"new_blobs", made.copied},
                      {"size", made.bytes},
-                     {"content", content}});
+                     {"content", content},
+                     {"parts_left_out", left_out}});
   else
     call.out.line(fmt::format("{}  oci  {}  {} blobs, {} new, {}  {}", printable(folder.string()), made.tag, made.blobs,
                               made.copied, format_bytes(made.bytes), content));
@@ -78,7 +87,8 @@ int run_image_export(Call& call) {
   if (call.args.has("oci"))
     export_layout(call, entry);
   else
-    export_file(call, entry.image);
+    export_file(call, call.args.has("part") ? disk_of(entry.image, part_named(entry.image, call.args.text("part")))
+                                            : entry.image);
   return 0;
 }
 

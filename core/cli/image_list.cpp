@@ -95,7 +95,7 @@ int answer(Call& call, const std::vector<ImageEntry>& entries) {
   TextTable table{{"NAME", "VERSION", "CHANNELS", "STATE", "OWNER", ">SIZE", ">STORED", ">AGE"}};
   for (const ImageEntry& entry : entries)
     table.rows.push_back({entry.image.name, entry.image.version, listed(entry.channels),
-                          std::string(to_text(entry.state())), entry.owner, format_bytes(entry.image.virtual_size),
+                          std::string(to_text(entry.state())), entry.owner, format_bytes(entry.image.total_size()),
                           format_bytes(entry.image.stored_bytes), age_of(entry.image.created)});
   call.out.table(std::move(table));
   return 0;

@@ -34,7 +34,7 @@ std::string own_name(Call& call, const std::string& given) {
 
 int run_image_prune(Call& call) {
   const std::string name = own_name(call, call.args.text("NAME"));
-  const auto keep = static_cast<std::size_t>(call.args.integer("keep", 3, 0, 1'000'000));
+  const KeepRule keep = KeepRule::parse(call.args.text("keep", "3"));
   const bool dry_run = call.args.has("dry-run");
   const Retention retention(call.services.catalog().view(),
                             [&call](const ImageEntry& entry) { return call.services.machines().users_of(entry); });

@@ -87,6 +87,9 @@ Rows rows_of(const ImageEntry& entry, const Family& family, const Signatures& si
                {"virtual size", format_bytes(image.virtual_size)},
                {"stored", format_bytes(image.stored_bytes)},
                {"created", fmt::format("{} ({} ago)", image.created, age_of(image.created))}};
+  for (const ImagePart& part : image.parts)
+    rows.emplace_back("part " + part.name, fmt::format("{}, {}, sha256:{}", part.role, format_bytes(part.virtual_size),
+                                                       to_hex(part.content)));
   if (signatures.empty()) rows.emplace_back("signed by", "nobody");
   for (const CheckedSignature& one : signatures) rows.emplace_back("signed by", signature_text(one));
   add_life(rows, entry);

@@ -1,62 +1,21 @@
-// kiln launch: starts a machine from an image and leaves it running.
-#include <charconv>
-#include <optional>
+// kiln launch: starts machines from an image and leaves them running.
+#include <chrono>
+#include <thread>
 
 #include <fmt/format.h>
-#include <kiln/file.h>
 #include <nlohmann/json.hpp>
 
 #include "cli/activity.h"
 #include "cli/admission.h"
+#include "cli/apply.h"
 #include "cli/errors.h"
 #include "cli/image_answers.h"
+#include "cli/launch_spec.h"
 #include "cli/services.h"
 #include "cli/verbs.h"
 
 namespace kiln::cli {
 namespace {
-
-std::optional<std::uint16_t> port_in(std::string_view text) {
-  std::uint16_t port = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
-  if (error != std::errc{} || end != text.data() + text.size() || port == 0) return std::nullopt;
-  return port;
-}
-
-std::vector<PortForward> ports_of(const Args& args) {
-  std::vector<PortForward> ports;
-  for (const std::string& given : args.all("port")) {
-    const auto colon = given.find(':');
-    const auto host = port_in(std::string_view(given).substr(0, colon));
-    const auto guest = colon == std::string::npos ? host : port_in(std::string_view(given).substr(colon + 1));
-    if (!host || !guest || colon == std::string::npos)
-      throw invalid(fmt::format("--port takes HOST:GUEST, two ports from 1 to 65535, not \"{}\"", given),
-                    "for example --port 2222:22");
-    ports.push_back({*host, *guest});
-  }
-  return ports;
-}
-
-/// The key lines of public key files. Comments and empty lines are left out.
-std::vector<std::string> ssh_keys_of(const Args& args) {
-  std::vector<std::string> keys;
-  for (const std::string& file : args.all("ssh-key")) {
-    const std::string text = read_text(file, 1 << 16);
-    std::size_t found = 0;
-    for (std::size_t at = 0; at < text.size();) {
-      const std::size_t end = std::min(text.find('\n', at), text.size());
-      const std::string line = text.substr(at, end - at);
-      at = end + 1;
-      if (line.empty() || line.front() == '#') continue;
-      if (line.find("PRIVATE KEY") != std::string::npos)
-        throw refused(fmt::format("{} is a private key", file), fmt::format("give its public half: {}.pub", file));
-      keys.push_back(line);
-      ++found;
-    }
-    if (found == 0) throw invalid(fmt::format("{} holds no public key", file), "ssh-keygen -t ed25519 makes one");
-  }
-  return keys;
-}
 
 std::vector<std::string> warnings_of(const ImageEntry& entry, const std::string& account) {
   if (entry.state() != ImageState::deprecated) return {};
@@ -75,45 +34,125 @@ std::string origin_of(const ImageEntry& entry, const std::vector<CheckedSignatur
   return text;
 }
 
+Json json_of(const Launched& launched) {
+  Json ports = Json::array();
+  for (const PortForward& port : launched.ports) ports.push_back({{"host", port.host}, {"guest", port.guest}});
+  return {{"name", launched.name},
+          {"pid", launched.pid == 0 ? Json(nullptr) : Json(launched.pid)},
+          {"serial_log", launched.serial_log.empty() ? Json(nullptr) : Json(launched.serial_log.string())},
+          {"ports", ports},
+          {"sent", launched.sent},
+          {"was_there", launched.was_there}};
+}
+
+/// "pid 123, accelerator tcg", or where it is.
+std::string place_of(const Launched& launched, const Instance& instance) {
+  if (instance.driver != "qemu") {
+    const std::string sent = launched.sent == 0 ? "the image was there" : format_bytes(launched.sent) + " sent";
+    return fmt::format("on {}, {}, accelerator {}", instance.connect, sent, instance.accelerator);
+  }
+  return launched.pid == 0 ? "stopped" : fmt::format("pid {}, accelerator {}", launched.pid, instance.accelerator);
+}
+
+std::string line_of(const Launched& launched, const Instance& instance) {
+  std::string text = launched.name + "  " + place_of(launched, instance);
+  for (const PortForward& port : launched.ports) text += fmt::format(", port {} leads to {}", port.host, port.guest);
+  return launched.was_there ? text + ", was there" : text;
+}
+
+std::string next_step(const Launched& first, bool stopped) {
+  return stopped ? "start it with: kiln start " + first.name : "see it start with: kiln console " + first.name;
+}
+
+/// One by one, as there is room for each.
+void start_as_room_comes(Call& call, std::vector<Launched>& instances, Activity& activity) {
+  const Instances all = call.services.instances();
+  const auto told = activity.things("as the host has room");
+  for (std::size_t i = 0; i < instances.size(); ++i) {
+    told(i, instances.size());
+    while (!all.has_room_for(instances[i].name)) {
+      if (call.stop.stop_requested()) throw cancelled();
+      std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    }
+    all.start(instances[i].name, call.services.accelerator(), call.stop);
+    instances[i].pid = all.get(instances[i].name).process.pid;
+  }
+}
+
+void answer(Call& call, const ImageEntry& entry, const LaunchSpec& spec, const Launches& launches,
+            const std::vector<CheckedSignature>& signatures) {
+  const bool stopped = spec.stopped && launches.instances.front().pid == 0;
+  if (call.out.json()) {
+    Json all = Json::array();
+    for (const Launched& launched : launches.instances) all.push_back(json_of(launched));
+    Json object = launches.instances.size() == 1 ? all.front() : Json::object();
+    object.update({{"instances", all},
+                   {"driver", spec.driver},
+                   {"image", entry.reference()},
+                   {"image_owner", entry.owner},
+                   {"image_source", source_json(entry)},
+                   {"image_signatures", signatures_json(signatures)},
+                   {"warnings", launches.warnings}});
+    return call.out.object(object);
+  }
+  for (const std::string& warning : launches.warnings) print_warning(warning);
+  if (entry.owner != call.services.catalog().view().account().name)
+    call.out.line(printable(origin_of(entry, signatures)));
+  const std::vector<Instance> instances = call.services.instances().list();
+  for (const Launched& launched : launches.instances) {
+    const auto record = std::ranges::find(instances, launched.name, &Instance::name);
+    if (record != instances.end()) call.out.line(line_of(launched, *record));
+  }
+  call.out.line(next_step(launches.instances.front(), stopped));
+}
+
+int launch(Call& call, LaunchSpec spec, bool queue) {
+  const Args& args = call.args;
+  if (queue && spec.stopped) throw invalid("--queue starts the instances, and --stopped does not", "give one of them");
+  if (queue && spec.driver != "qemu") throw invalid("--queue is for instances of this host", "leave it out");
+  if (args.has("accel")) spec.accelerator = call.services.accelerator().name;  // a wrong one is said first
+
+  const CatalogView view = call.services.catalog().view();
+  const ImageEntry entry = view.resolve(args.text("IMAGE"), Action::launch);
+  spec.reference = args.text("IMAGE");
+  spec.image = entry.image.id;  // what is said of it below is said of what is launched
+  spec.stopped = spec.stopped || queue;
+  const auto signatures = signatures_of(call.services.home(), view, entry);
+  Activity activity("launching", call.out.json());
+  Launches launches = call.services.machines().launch(
+      spec, {activity.bytes(), activity.things("instances run"), activity.things("disks personalised")});
+  if (queue) start_as_room_comes(call, launches.instances, activity);
+  activity.end();
+  const auto warnings = warnings_of(entry, view.account().name);
+  launches.warnings.insert(launches.warnings.begin(), warnings.begin(), warnings.end());
+  answer(call, entry, spec, launches, signatures);
+  return 0;
+}
+
+/// The file says all of it.
+int launch_fleet(Call& call) {
+  for (const char* option : {"name", "count", "memory", "cpus", "port", "ssh-key", "user-data", "disk-size", "disk-bus",
+                             "nic", "network", "firmware", "token", "stopped", "queue", "driver", "connect"})
+    if (call.args.has(option))
+      throw invalid(fmt::format("--{} and --from-file do not go together", option),
+                    "write it into the file: see README.md for an example");
+  return apply_fleet(call, call.args.text("from-file"));
+}
+
 }  // namespace
 
 int run_launch(Call& call) {
   const Args& args = call.args;
-  LaunchSpec spec;
-  spec.image = args.text("IMAGE");
-  spec.name = args.text("name");
-  spec.memory = args.size("memory", spec.memory);
-  spec.cpus = static_cast<unsigned>(args.integer("cpus", spec.cpus, 1, 255));
-  spec.ports = ports_of(args);
-  spec.ssh_keys = ssh_keys_of(args);
-  if (args.has("user-data")) spec.user_data = read_text(args.text("user-data"), 1 << 20);
+  if (args.has("IMAGE") == args.has("from-file"))
+    throw invalid("kiln launch takes an image, or a fleet's file", "kiln launch NAME, or kiln launch --from-file FILE");
+  if (args.has("from-file")) return launch_fleet(call);
+  return launch(call, launch_spec(args), args.has("queue"));
+}
 
-  if (args.has("accel")) (void)call.services.accelerator();  // a wrong one is said before anything is made
-  const CatalogView view = call.services.catalog().view();
-  const ImageEntry entry = view.resolve(spec.image, Action::launch);
-  spec.image = entry.image.id;  // what is said of it below is said of what is launched
-  std::vector<std::string> warnings = warnings_of(entry, call.services.catalog().view().account().name);
-  const auto signatures = signatures_of(call.services.home(), view, entry);
-  Activity activity("preparing", call.out.json());
-  const Launched launched = call.services.machines().launch(spec, activity.bytes());
-  activity.end();
-  warnings.insert(warnings.end(), launched.warnings.begin(), launched.warnings.end());
-  if (call.out.json()) {
-    call.out.object({{"name", launched.name},
-                     {"pid", launched.pid},
-                     {"serial_log", launched.serial_log.string()},
-                     {"image", entry.reference()},
-                     {"image_owner", entry.owner},
-                     {"image_source", source_json(entry)},
-                     {"image_signatures", signatures_json(signatures)},
-                     {"warnings", warnings}});
-    return 0;
-  }
-  for (const std::string& warning : warnings) print_warning(warning);
-  if (entry.owner != view.account().name) call.out.line(printable(origin_of(entry, signatures)));
-  call.out.line(fmt::format("{}  pid {}, accelerator {}; see it start with: kiln console {}", launched.name,
-                            launched.pid, call.services.accelerator().name, launched.name));
-  return 0;
+int run_clone(Call& call) {
+  LaunchSpec spec = launch_spec(call.args);
+  spec.personalise = true;
+  return launch(call, std::move(spec), call.args.has("queue"));
 }
 
 }  // namespace kiln::cli

@@ -57,7 +57,10 @@ void Output::flush() {
 std::string age_of(const std::string& iso_time) {
   std::tm parts{};
   if (::strptime(iso_time.c_str(), "%Y-%m-%dT%H:%M:%S", &parts) == nullptr) return iso_time;
-  const std::time_t seconds = std::max<std::time_t>(0, std::time(nullptr) - ::timegm(&parts));
+  return span_text(std::max<std::time_t>(0, std::time(nullptr) - ::timegm(&parts)));
+}
+
+std::string span_text(std::int64_t seconds) {
   if (seconds < 60) return fmt::format("{} s", seconds);
   if (seconds < 3600) return fmt::format("{} min", seconds / 60);
   if (seconds < 48 * 3600) return fmt::format("{} h", seconds / 3600);

@@ -47,6 +47,8 @@ class Output {
 
 /// "2 min", "5 h", "40 d": how long ago an ISO 8601 UTC time was. The text itself when it is none.
 std::string age_of(const std::string& iso_time);
+/// The same of a time span.
+std::string span_text(std::int64_t seconds);
 /// 29114 → "29 114".
 std::string grouped(std::uint64_t number);
 

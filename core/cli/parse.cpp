@@ -1,5 +1,6 @@
 #include "cli/parse.h"
 
+#include <algorithm>
 #include <map>
 #include <memory>
 
@@ -24,6 +25,7 @@ std::string usage(const Verb& verb) {
   for (const Arg& arg : verb.args) {
     if (arg.given == Given::positional) line += fmt::format(" {}", arg.name);
     if (arg.given == Given::optional) line += fmt::format(" [{}]", arg.name);
+    if (arg.given == Given::rest) line += fmt::format(" -- {}...", arg.name);
   }
   return line;
 }
@@ -41,6 +43,10 @@ void bind(Bound& bound, CLI::App& app, const Arg& arg) {
   const std::string key = key_of(arg.name);
   const std::string name(arg.name), help(arg.help);
   if (name.starts_with('-')) bound.options.push_back("--" + key);
+  if (arg.given == Given::rest) {
+    app.footer(fmt::format("After \"--\":\n  {}... {}", name, help));
+    return;
+  }
   if (arg.given == Given::flag) {
     app.add_flag(name, bound.flags[key], help);
     return;
@@ -86,7 +92,7 @@ Args collect(const Bound& bound) {
 class CommandLine {
  public:
   explicit CommandLine(const std::vector<Verb>& verbs)
-      : app_("Turns disks of anywhere into custom machine images.", "kiln") {
+      : verbs_(verbs), app_("Turns disks of anywhere into custom machine images.", "kiln") {
     app_.require_subcommand(0, 1);
     app_.allow_extras();
     app_.add_flag("--version", version_, "Prints the version");
@@ -95,6 +101,7 @@ class CommandLine {
   }
 
   Parsed parse(std::vector<std::string> words) {
+    rest_ = take_rest(words, verbs_);
     std::reverse(words.begin(), words.end());  // CLI11 takes them from the back
     try {
       app_.parse(words);
@@ -105,15 +112,34 @@ class CommandLine {
     }
     if (version_) return {.args = {}, .text = fmt::format("kiln {}\n", version)};
     for (const auto& bound : bound_)
-      if (bound->app->parsed()) return finish(*bound);
+      if (bound->app == deepest()) return finish(*bound);
     return without_verb();
   }
 
  private:
+  /// What follows "--" for the verbs that pass it on. Their own options stand before it.
+  static std::vector<std::string> take_rest(std::vector<std::string>& words, const std::vector<Verb>& verbs) {
+    const auto mark = std::find(words.begin(), words.end(), "--");
+    auto verb = words.begin();
+    while (verb != mark && verb->starts_with('-'))
+      verb += (*verb == "--as" || *verb == "--plugin-dir") && verb + 1 != mark ? 2 : 1;
+    const auto takes_rest = [&](const Verb& known) {
+      return known.name == *verb &&
+             std::any_of(known.args.begin(), known.args.end(), [](const Arg& arg) { return arg.given == Given::rest; });
+    };
+    if (mark == words.end() || verb == mark || std::none_of(verbs.begin(), verbs.end(), takes_rest)) return {};
+    std::vector<std::string> rest(mark + 1, words.end());
+    words.erase(mark, words.end());
+    return rest;
+  }
+
   void add_common(CLI::App& app, Bound& bound) {
     bind(bound, app, {"--json", Given::flag, "", "Answers in JSON on standard output"});
     bind(bound, app, {"--plugin-dir", Given::values, "DIR", "Looks for plugins here first"});
-    bind(bound, app, {"--as", Given::value, "ACCOUNT", "Uses the catalog as this account"});
+    // A verb may mean something else by it; then the account stands before the verb.
+    const auto has_as = [](const Arg& arg) { return arg.name.starts_with("--as"); };
+    if (bound.verb == nullptr || std::none_of(bound.verb->args.begin(), bound.verb->args.end(), has_as))
+      bind(bound, app, {"--as", Given::value, "ACCOUNT", "Uses the catalog as this account"});
   }
 
   void add(const Verb& verb) {
@@ -131,6 +157,8 @@ class CommandLine {
     const std::string name(space == std::string_view::npos ? verb.name : verb.name.substr(space + 1));
     CLI::App* app = parent->add_subcommand(name, std::string(verb.help));
     app->allow_extras();
+    // A verb may have others below it, as "backup" and "backup verify": it stands before them in the table.
+    if (space == std::string_view::npos) groups_[name] = app;
     bound_.push_back(std::make_unique<Bound>(Bound{&verb, app, {}, {}, {}}));
     for (const Arg& arg : verb.args) bind(*bound_.back(), *app, arg);
     add_common(*app, *bound_.back());
@@ -145,6 +173,9 @@ class CommandLine {
 
   Parsed finish(const Bound& bound) {
     Args args = collect(bound);
+    for (const Arg& arg : bound.verb->args)
+      if (arg.given == Given::rest)
+        for (std::string& word : rest_) args.add(std::string(arg.name), std::move(word));
     for (const std::string& dir : common_.values["plugin-dir"]) args.add("plugin-dir", dir);
     for (const std::string& account : common_.values["as"])
       if (!args.has("as")) args.add("as", account);
@@ -164,6 +195,8 @@ class CommandLine {
                   near ? fmt::format("did you mean \"kiln {}{}\"?", group, *near) : "see kiln " + group + "--help");
   }
 
+  const std::vector<Verb>& verbs_;
+  std::vector<std::string> rest_;
   CLI::App app_;
   bool version_ = false;
   Bound common_{};

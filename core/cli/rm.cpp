@@ -28,7 +28,8 @@ void tell_catalog(Services& services) {
 int run_rm(Call& call) {
   const std::string name = call.args.text("NAME");
   try {
-    call.services.instances().remove(name, call.args.has("force"));
+    if (const auto given_up = call.services.instances().remove(name, call.args.has("force")))
+      print_warning(fmt::format("what its host has of it stays there: {}", given_up->what()));
   } catch (const Error& error) {
     // An earlier removal may have been killed before it told it.
     if (error.failure() == Failure::invalid) tell_catalog(call.services);

@@ -81,6 +81,7 @@ struct Services::State {
   std::optional<engine::Config> config;
   std::unique_ptr<engine::Registry> registry;
   std::unique_ptr<LocalCatalog> catalog;
+  std::unique_ptr<LibvirtDriver> libvirt;  // the machines borrow it
   std::unique_ptr<HostMachines> machines;
   std::unique_ptr<engine::Services> engine;
 };
@@ -95,6 +96,10 @@ Services::Services(const Args& args, std::filesystem::path program, std::stop_to
 }
 
 Services::~Services() = default;
+
+const std::filesystem::path& Services::program() const {
+  return state_->program;
+}
 
 const engine::Registry& Services::registry() {
   if (!state_->registry)
@@ -124,14 +129,20 @@ LocalCatalog& Services::catalog() {
   return *state_->catalog;
 }
 
+LibvirtDriver& Services::libvirt() {
+  if (!state_->libvirt) state_->libvirt = std::make_unique<LibvirtDriver>([this] { return home_.place(); });
+  return *state_->libvirt;
+}
+
 Instances Services::instances() {
-  return Instances(home_.root(), caller_of(config(), state_->as, home_.config()));
+  return Instances(home_.root(), caller_of(config(), state_->as, home_.config()), &libvirt());
 }
 
 HostMachines& Services::machines() {
   if (!state_->machines)
     state_->machines = std::make_unique<HostMachines>(
-        home_, catalog(), instances(), registry().get("qcow2"), [this] { return accelerator(); }, state_->stop);
+        home_, catalog(), instances(), libvirt(), registry().get("qcow2"), [this] { return accelerator(); },
+        state_->stop);
   return *state_->machines;
 }
 

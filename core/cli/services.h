@@ -29,6 +29,7 @@ class Services {
   ~Services();
 
   const Home& home() const { return home_; }
+  const std::filesystem::path& program() const;
   /// config.toml of the home. Throws invalid() for what is wrong there.
   const engine::Config& config();
   const engine::Registry& registry();
@@ -52,6 +53,7 @@ class Services {
   std::filesystem::path pipeline_file(const std::string& given) const;
 
  private:
+  LibvirtDriver& libvirt();
   struct State;
   Home home_;
   std::unique_ptr<State> state_;

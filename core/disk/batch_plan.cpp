@@ -47,7 +47,10 @@ std::optional<PlannedBatch> BatchPlan::next() {
     at_ += extent.length;
   }
   for (std::size_t c = 0; c < batch.chunk_count; ++c)
-    if (!may_be_known(batch.offset + c * chunk_size)) batch.known.reset(c);
+    if (known_ == nullptr)
+      batch.known.set(c, batch.data[c] && reader_.known_digest(batch.offset / chunk_size + c).has_value());
+    else if (!may_be_known(batch.offset + c * chunk_size))
+      batch.known.reset(c);
   return batch;
 }
 

@@ -24,7 +24,7 @@ struct PlannedBatch {
   std::vector<Run> runs = {};    ///< its data, ascending, within the batch
   std::uint64_t data_bytes = 0;  ///< the runs' sum
   Chunks data = {};              ///< chunks that a run touches; the others are zeros
-  Chunks known = {};             ///< chunks whose digest the manifest has, so they need not be read for it
+  Chunks known = {};             ///< chunks whose digest the manifest or the reader has: not read for it
 };
 
 /// Walks the extents once, in disk order, and jumps over holes: an empty disk of any size is one step. For one thread

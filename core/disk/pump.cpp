@@ -110,6 +110,9 @@ class Pass {
   void read(const PlannedBatch&, const PlannedBatch::Chunks& wanted, std::byte* into) const;
   void read_range(const PlannedBatch&, std::uint64_t from, std::uint64_t to, std::byte* into) const;
   void digest(const PlannedBatch&, OwnedBatch&, Hasher&) const;
+  Digest known_digest(std::uint64_t chunk) const {
+    return options_.known != nullptr ? options_.known->at(chunk) : reader_.known_digest(chunk).value();
+  }
   bool wanted(std::span<const Digest>) const;
   void account(const InFlight&);
   void report(bool last);
@@ -273,7 +276,7 @@ void Pass::digest(const PlannedBatch& planned, OwnedBatch& owned, Hasher& hasher
   for (std::size_t c = 0; c < planned.chunk_count; ++c) {
     if (!planned.data[c]) continue;
     if (planned.known[c]) {
-      owned.digests[c] = options_.known->at(planned.offset / chunk_size + c);
+      owned.digests[c] = known_digest(planned.offset / chunk_size + c);
       continue;
     }
     const std::span<const std::byte> bytes(owned.buffer.get() + c * chunk_size, chunk_size);

@@ -22,7 +22,8 @@ struct PassOptions {
   /// Threads that read, hash and encode, the caller's among them. 0: one per core.
   unsigned workers = 0;
   /// What is known already: chunks that the reader calls inherited are as this manifest of the disk below says, and are
-  /// neither read nor hashed unless a sink wants their bytes. Lent for the call.
+  /// neither read nor hashed unless a sink wants their bytes. Lent for the call. Without it the reader's
+  /// own known_digest() is asked.
   const Manifest* known = nullptr;
   /// `known` describes this very disk, not the one below it: no chunk is hashed, and a batch is read only when a sink
   /// does not know() one of its chunks.

@@ -16,6 +16,9 @@ class NamedReader final : public BlockReader {
   void read(std::uint64_t offset, std::span<std::byte> into) const override {
     run_.as(step_, [&] { reader_.read(offset, into); });
   }
+  std::optional<Digest> known_digest(std::uint64_t chunk) const override {
+    return run_.as(step_, [&] { return reader_.known_digest(chunk); });
+  }
 
  private:
   RunState& run_;

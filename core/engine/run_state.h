@@ -71,6 +71,7 @@ struct RunState {
   Workspace workspace;
   std::filesystem::path logs;  ///< of this run
   Facts facts;                 ///< of the disk, so far
+  std::vector<NewPart> parts;  ///< beside the disk
   std::atomic<const Step*> failed{nullptr};
 
   /// Calls f() on behalf of a stage: what a plugin throws becomes an Error that names the stage and its log file, and

@@ -1,5 +1,8 @@
 #include "engine/stage_context.h"
 
+#include <array>
+
+#include "disk/pump.h"
 #include "process/process.h"
 
 namespace kiln::engine {
@@ -60,6 +63,17 @@ void StageContext::only(bool allowed, const char* what) const {
   if (!allowed)
     throw Error(std::string("a stage of this kind may not call ") + what,
                 "this is a bug in the plugin \"" + step_.use + "\": tell its author");
+}
+
+void StageContext::add_part(const std::string& role, const std::string& name, const BlockReader& disk) {
+  std::shared_ptr<PartSink> sink = catalog_.store(disk.size());
+  const auto show = [&](std::uint64_t done, std::uint64_t total) {
+    progress({Progress::Unit::bytes, static_cast<double>(done), static_cast<double>(total), name});
+  };
+  const std::array<BlockSink*, 1> sinks{sink.get()};
+  pump(disk, sinks, {.stop = run_.stop, .progress = show, .workers = run_.services.threads});
+  sink->finish();
+  run_.parts.push_back({role, name, std::move(sink)});
 }
 
 void StageContext::produce(std::shared_ptr<const BlockReader> reader) {

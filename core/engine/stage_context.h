@@ -16,9 +16,15 @@ class LentCatalog final : public Catalog {
  public:
   explicit LentCatalog(Catalog& catalog) : catalog_(catalog) {}
   std::unique_ptr<ImageSink> publish(const ImageDraft& draft) override { return catalog_.publish(draft); }
+  std::unique_ptr<PartSink> store(std::uint64_t virtual_size) override { return catalog_.store(virtual_size); }
   std::optional<Image> find(std::string_view reference) const override { return catalog_.find(reference); }
   std::shared_ptr<const BlockReader> open(const Image& image) const override {
     auto reader = catalog_.open(image);
+    opened_.push_back(image.id);
+    return reader;
+  }
+  std::shared_ptr<const BlockReader> open(const Image& image, const ImagePart& part) const override {
+    auto reader = catalog_.open(image, part);
     opened_.push_back(image.id);
     return reader;
   }
@@ -52,6 +58,8 @@ class StageContext final : public Context {
   Catalog& catalog() override { return catalog_; }
   Machines& machines() override { return run_.services.machines; }
   Facts& facts() override { return run_.facts; }
+  std::vector<NewPart>& parts() override { return run_.parts; }
+  void add_part(const std::string& role, const std::string& name, const BlockReader&) override;
   void produce(std::shared_ptr<const BlockReader>) override;
   void produce_empty(std::uint64_t size) override;
   Guest& guest() override;

@@ -24,6 +24,12 @@ namespace {
 
 constexpr std::size_t longest_chain = 256;
 constexpr std::string_view export_id = "disk";
+/// What is exported: a node that passes everything on to the layer at the top, whichever that is.
+constexpr std::string_view front = "front";
+
+json front_node(const std::string& top) {
+  return {{"driver", "raw"}, {"node-name", front}, {"discard", "unmap"}, {"file", top}};
+}
 
 /// The backing file's name in a qcow2 header (docs/interop/qcow2.txt: bytes 8..15 offset, 16..19 length); empty: none.
 std::string backing_name(const std::filesystem::path& layer) {
@@ -70,6 +76,7 @@ class LiveDrive {
         top_(chain.back()),
         count_(chain.size()) {
     if (chain.size() > 1) below_ = name(chain.size() - 2);
+    for (std::size_t i = 0; i < count_; ++i) open_.push_back(name(i));
   }
 
   void move_to(const std::filesystem::path& fresh) {
@@ -82,7 +89,23 @@ class LiveDrive {
     qmp_.execute("blockdev-reopen", json{{"options", json::array({std::move(sealed)})}});
     top_ = fresh;
     below_ = old_name;
+    open_.push_back(new_name);
     ++count_;
+  }
+
+  void exchange(const std::vector<std::filesystem::path>& chain) {
+    std::vector<std::string> fresh;
+    for (std::size_t i = 0; i < chain.size(); ++i) {
+      fresh.push_back(name(count_ + i));
+      const json below = i == 0 ? json(nullptr) : json(fresh[i - 1]);
+      qmp_.execute("blockdev-add", layer_node(fresh.back(), chain[i], i + 1 == chain.size(), below));
+    }
+    count_ += chain.size();
+    qmp_.execute("blockdev-reopen", json{{"options", json::array({front_node(fresh.back())})}});
+    for (auto old = open_.rbegin(); old != open_.rend(); ++old) qmp_.execute("blockdev-del", json{{"node-name", *old}});
+    below_ = fresh.size() > 1 ? fresh[fresh.size() - 2] : "";
+    open_ = std::move(fresh);
+    top_ = chain.back();
   }
 
   void close() {
@@ -105,14 +128,13 @@ class LiveDrive {
     for (std::size_t i = 0; i < chain.size(); ++i)
       add("--blockdev",
           layer_node(name(i), chain[i], i + 1 == chain.size(), i == 0 ? json(nullptr) : json(name(i - 1))).dump());
+    add("--blockdev", front_node(name(chain.size() - 1)).dump());
     const auto socket = [&](const char* file) {
       return json{{"type", "unix"}, {"path", std::filesystem::absolute(sockets / file).string()}};
     };
     add("--nbd-server", json{{"addr", socket("nbd.sock")}, {"max-connections", 1}}.dump());
     add("--export",
-        json{
-            {"type", "nbd"}, {"id", export_id}, {"node-name", name(chain.size() - 1)}, {"name", ""}, {"writable", true}}
-            .dump());
+        json{{"type", "nbd"}, {"id", export_id}, {"node-name", front}, {"name", ""}, {"writable", true}}.dump());
     add("--chardev", "socket,id=control,server=on,wait=off,path=" + option_value(socket("qmp.sock")["path"]));
     add("--monitor", "chardev=control");
     return Child::start(command, output);
@@ -135,8 +157,9 @@ class LiveDrive {
   Child daemon_;
   Qmp qmp_;
   std::filesystem::path top_;
-  std::string below_;  // the node under the top one
-  std::size_t count_;  // nodes made
+  std::string below_;              // the node under the top one
+  std::size_t count_;              // nodes made
+  std::vector<std::string> open_;  // of them, those that are there, the lowest first
 };
 
 std::vector<std::filesystem::path> chain_of(const std::filesystem::path& overlay) {
@@ -161,6 +184,10 @@ const std::filesystem::path& Drive::socket() const noexcept {
 
 void Drive::move_to(const std::filesystem::path& fresh_overlay) {
   live_->move_to(fresh_overlay);
+}
+
+void Drive::exchange(const std::filesystem::path& overlay) {
+  live_->exchange(chain_of(overlay));
 }
 
 void Drive::close() {

@@ -30,6 +30,9 @@ class Drive {
   const std::filesystem::path& socket() const noexcept;
   /// From now on writes go to `fresh_overlay`. The file left behind is complete and no longer written.
   void move_to(const std::filesystem::path& fresh_overlay);
+  /// From now on the export is the disk of another chain, of the same size. The files of the one that was left are
+  /// complete and closed.
+  void exchange(const std::filesystem::path& overlay);
   /// Writes out the overlay's tables and closes all files.
   void close();
 

@@ -52,6 +52,18 @@ void Session::move_to(const std::filesystem::path& fresh_overlay) {
   state_->options.overlay = fresh_overlay;
 }
 
+void Session::exchange(const std::filesystem::path& overlay) {
+  if (state_->closed) throw Error("the guest session is closed");
+  if (state_->drive) {
+    state_->flush();
+    state_->drive->exchange(overlay);
+  }
+  // What the appliance's kernel remembers of the blocks is of the other disk.
+  if (state_->appliance)
+    state_->appliance->check(guestfs_drop_caches(state_->appliance->handle(), 3), "cannot forget the other disk");
+  state_->options.overlay = overlay;
+}
+
 void Session::close() {
   if (state_->closed) return;
   try {

@@ -58,6 +58,9 @@ class Session final : public Guest {
   /// Its header may name the overlay left behind under any name: it is not looked up. After the call the file that was
   /// left is complete; it may be synced, made read-only and renamed while the session is open.
   void move_to(const std::filesystem::path& fresh_overlay);
+  /// flush(), then the appliance has another disk in the place of the first: `overlay`, of the same size and on the
+  /// same base, so that what was found of its partitions and its system stays true. The file left behind is complete.
+  void exchange(const std::filesystem::path& overlay);
   /// flush(), then ends the appliance and lets go of every file. Idempotent. A later call would throw.
   void close();
 

@@ -18,9 +18,10 @@ MachineSpec machine_of(const BootSpec& spec, const Accelerator& accelerator) {
   MachineSpec machine;
   machine.name = "boot";
   machine.accelerator = accelerator.name;
-  machine.firmware = spec.firmware;
-  machine.memory = spec.memory;
-  machine.cpus = spec.cpus;
+  machine.hardware.firmware = spec.firmware;
+  machine.hardware.memory = spec.memory;
+  machine.hardware.cpus = spec.cpus;
+  machine.disk_size = spec.disk_size;
   machine.base = {std::filesystem::absolute(spec.disk), spec.format};
   machine.seed = true;
   machine.throw_away = true;

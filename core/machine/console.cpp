@@ -91,10 +91,27 @@ void relay(int socket, int in, int out, const std::stop_token& stop) {
   }
 }
 
+void console_elsewhere(Driver& driver, const Instance& instance, int in, int out, const std::stop_token& stop) {
+  const bool on_terminal = ::isatty(in) == 1;
+  const std::string text = driver.serial_text(instance, on_terminal ? 2048 : 256u << 20);
+  if (on_terminal && instance.state != Instance::State::running)
+    throw Error("\"" + instance.name + "\" is not running",
+                "what it wrote so far: kiln console " + instance.name + " </dev/null");
+  write_all(out, text.data(), text.size());
+  if (!on_terminal) return;
+  const std::unique_ptr<Driver::Console> console = driver.open_console(instance);
+  {
+    const RawTerminal raw(in);
+    relay(console->socket(), in, out, stop);
+  }
+  write_all(out, "\n", 1);
+}
+
 }  // namespace
 
 void Instances::console(const std::string& name, int in, int out, std::stop_token stop) const {
   const Instance instance = get(name);
+  if (Driver* driver = driver_of(instance)) return console_elsewhere(*driver, instance, in, out, stop);
   const std::filesystem::path log = instance.folder / machine_file::serial_log;
   if (::isatty(in) != 1) return print_log(log, out, ~0ull);
   if (instance.state != Instance::State::running)

@@ -1,14 +1,17 @@
 #include "machine/instances.h"
 
 #include <algorithm>
-#include <cctype>
 #include <cerrno>
 #include <csignal>
+#include <fstream>
 
 #include <nlohmann/json.hpp>
 
+#include "machine/attend.h"
+#include "machine/instance_names.h"
 #include "machine/instance_record.h"
 #include "machine/qemu.h"
+#include "machine/started_qemu.h"
 #include "qmp/qmp.h"
 
 namespace kiln {
@@ -39,8 +42,10 @@ bool gone_within(const ProcessId& process, Duration limit, const std::stop_token
 }
 
 void kill_now(const ProcessId& process) {
+  const Attendant attendant(process);
   signal_process(process, SIGKILL);
   wait_gone(process, 10s);
+  attendant.wait();
 }
 
 Instance broken(const std::filesystem::path& folder) {
@@ -61,14 +66,19 @@ std::string_view to_text(Instance::State state) {
       return "stopped";
     case Instance::State::broken:
       return "broken";
+    case Instance::State::unknown:
+      return "unknown";
+    case Instance::State::lost:
+      return "lost";
   }
   return "";
 }
 
-bool valid_instance_name(std::string_view name) {
-  const auto alnum = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0; };
-  return !name.empty() && name.size() <= 63 && alnum(name.front()) && alnum(name.back()) &&
-         std::all_of(name.begin(), name.end(), [&](char c) { return alnum(c) || c == '-'; });
+void require_here(const Instance& instance, std::string_view doing) {
+  if (instance.driver == "qemu") return;
+  throw refused("instance \"" + instance.name + "\" is on " + instance.connect + ": kiln cannot " + std::string(doing) +
+                    " it from here",
+                "use the tools of libvirt for that, or launch it with --driver qemu");
 }
 
 FileLock Instances::lock_folder() const {
@@ -101,10 +111,29 @@ std::vector<Instance> Instances::list() const {
   return seen;
 }
 
+Driver* Instances::driver_of(const Instance& instance) const {
+  if (instance.driver == "qemu") return nullptr;
+  if (instance.driver == "libvirt" && libvirt_ != nullptr) return libvirt_;
+  throw Error("instance \"" + instance.name + "\" is kept by the driver \"" + instance.driver +
+                  "\", which this kiln does not have",
+              "use the kiln that launched it");
+}
+
+void Instances::ask_hosts(std::vector<Instance>& instances, Duration limit) const {
+  std::vector<Instance*> asked;
+  for (Instance& instance : instances)
+    if (instance.driver == "libvirt" && libvirt_ != nullptr) asked.push_back(&instance);
+  if (!asked.empty()) libvirt_->look(asked, limit);
+}
+
 Instance Instances::get(const std::string& name) const {
   std::vector<std::string> names;
   for (Instance& instance : list()) {
-    if (instance.name == name) return std::move(instance);
+    if (instance.name == name) {
+      std::vector<Instance> one{std::move(instance)};
+      ask_hosts(one);
+      return std::move(one.front());
+    }
     names.push_back(instance.name);
   }
   const auto near = nearest(name, names);
@@ -114,7 +143,7 @@ Instance Instances::get(const std::string& name) const {
 
 std::vector<Instance> Instances::instances_of(const std::string& image_id) const {
   std::vector<Instance> all = everybodys();
-  std::erase_if(all, [&](const Instance& i) { return i.image_id != image_id; });
+  std::erase_if(all, [&](const Instance& i) { return i.detached || i.image_id != image_id; });
   return all;
 }
 
@@ -122,30 +151,59 @@ std::filesystem::path Instances::serial_log(const std::string& name) const {
   return get(name).folder / machine_file::serial_log;
 }
 
+std::string Instances::serial_text(const std::string& name, std::uint64_t last_bytes) const {
+  const Instance instance = get(name);
+  if (Driver* driver = driver_of(instance)) return driver->serial_text(instance, last_bytes);
+  std::ifstream file(instance.folder / machine_file::serial_log, std::ios::binary | std::ios::ate);
+  if (!file) return {};
+  const auto size = static_cast<std::uint64_t>(file.tellg()), from = size > last_bytes ? size - last_bytes : 0;
+  std::string text(size - from, '\0');
+  file.seekg(static_cast<std::streamoff>(from));
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  return text;
+}
+
 Stopped Instances::stop(const std::string& name, Duration limit, std::stop_token stop) const {
   const Instance instance = get(name);
+  if (Driver* driver = driver_of(instance)) return driver->stop(instance, limit, stop);
   if (instance.state != Instance::State::running) return Stopped::already;
+  const Attendant attendant(instance.process);
+  const auto gone = [&](Duration within) {
+    if (!gone_within(instance.process, within, stop)) return false;
+    attendant.wait();  // how it ended is known when this returns
+    return true;
+  };
   // A QEMU that does not answer the first time will not answer the second.
   if (ask(instance, "system_powerdown", stop)) {
-    if (gone_within(instance.process, limit, stop)) return Stopped::by_guest;
-    if (ask(instance, "quit", stop) && gone_within(instance.process, 5s, stop)) return Stopped::by_qemu;
+    if (gone(limit)) return Stopped::by_guest;
+    if (ask(instance, "quit", stop) && gone(5s)) return Stopped::by_qemu;
   }
   kill_now(instance.process);
   return Stopped::killed;
 }
 
-void Instances::remove(const std::string& name, bool force) const {
+std::optional<Error> Instances::remove(const std::string& name, bool force) const {
   const FileLock lock = lock_folder();
   const Instance instance = get(name);
-  if (instance.state == Instance::State::running) {
-    if (!force)
-      throw Error("instance \"" + name + "\" is running", "kiln stop " + name + ", or remove it with --force");
+  std::optional<Error> given_up;
+  const bool running = instance.state == Instance::State::running;
+  if (running && !force)
+    throw Error("instance \"" + name + "\" is running", "kiln stop " + name + ", or remove it with --force");
+  if (Driver* driver = driver_of(instance)) {
+    try {
+      driver->remove(instance);
+    } catch (const Error& error) {
+      if (!force || instance.state != Instance::State::unknown) throw;
+      given_up = error;
+    }
+  } else if (running) {
     kill_now(instance.process);
+  } else {
+    end_unrecorded(instance);
   }
-  // Killed between its QEMU's start and the record of it: the machine, if there is one, still answers here.
-  if (instance.state == Instance::State::broken && std::filesystem::exists(instance.folder / machine_file::qmp))
-    ask(instance, "quit", {});
   std::filesystem::remove_all(instance.folder);
+  return given_up;
 }
 
 }  // namespace kiln

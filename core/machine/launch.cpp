@@ -1,225 +1,259 @@
 // Launching: everything that can be refused is refused first, and what follows is undone unless all of it succeeds.
+//
+// The instances are made in $KILN_HOME/instances/.new and then renamed: nobody ever sees half of one.
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cctype>
+#include <array>
 #include <cerrno>
-#include <csignal>
-#include <ctime>
-#include <random>
-#include <set>
+#include <memory>
 
-#include <nlohmann/json.hpp>
+#include <kiln/random.h>
 
+#include "machine/host_room.h"
+#include "machine/instance_names.h"
 #include "machine/instance_record.h"
 #include "machine/instances.h"
+#include "machine/ports.h"
 #include "machine/qemu.h"
 #include "machine/seed.h"
-#include "machine/serial.h"
-#include "qmp/qmp.h"
+#include "machine/started_qemu.h"
 
 namespace kiln {
 namespace {
 
-using namespace std::chrono_literals;
-using Clock = std::chrono::steady_clock;
+constexpr unsigned most_at_once = 500;
 
-std::string now_utc() {
-  const std::time_t now = std::time(nullptr);
-  std::tm utc{};
-  ::gmtime_r(&now, &utc);
-  std::array<char, 32> text{};
-  std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &utc);
-  return text.data();
+/// RFC 4122, 4.4: version 4, variant 10.
+std::string random_uuid() {
+  std::string hex = random_hex(16);
+  hex[12] = '4';
+  hex[16] = "89ab"[hex[16] & 3];
+  return hex.substr(0, 8) + '-' + hex.substr(8, 4) + '-' + hex.substr(12, 4) + '-' + hex.substr(16, 4) + '-' +
+         hex.substr(20);
 }
 
-std::string random_hex() {
-  std::random_device random;
-  std::array<char, 17> text{};
-  std::snprintf(text.data(), text.size(), "%08x%08x", random(), random());
-  return text.data();
+/// In the range that QEMU's project uses for its machines.
+std::string random_mac() {
+  const std::string hex = random_hex(3);
+  return "52:54:00:" + hex.substr(0, 2) + ':' + hex.substr(2, 2) + ':' + hex.substr(4);
 }
 
-/// An image's name as an instance's: what a host name cannot hold becomes '-'.
-std::string name_from(std::string_view image) {
-  std::string name;
-  for (const char c : image.substr(0, 50)) {
-    const bool fits = std::isalnum(static_cast<unsigned char>(c)) != 0;
-    if (fits || (!name.empty() && name.back() != '-')) name.push_back(fits ? c : '-');
-  }
-  while (name.ends_with('-')) name.pop_back();
-  return name.empty() ? "machine" : name;
-}
-
-std::string choose_name(const std::filesystem::path& root, const LaunchBase& base, const LaunchSpec& spec) {
-  if (spec.name.empty()) {
-    const std::string stem = name_from(base.name);
-    std::string name = stem;
-    for (int n = 2; std::filesystem::exists(root / name); ++n) name = stem + "-" + std::to_string(n);
-    return name;
-  }
-  if (!valid_instance_name(spec.name))
-    throw invalid("\"" + spec.name + "\" cannot name an instance",
-                  "use letters, digits and '-', at most 63, with a letter or digit at both ends");
-  if (std::filesystem::exists(root / spec.name))
-    throw Error("there is already an instance \"" + spec.name + "\"",
-                "choose another --name, or: kiln rm " + spec.name);
-  return spec.name;
-}
-
-/// True when nothing listens on the loopback address's port now.
-bool is_free(std::uint16_t port) {
-  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) throw system_error("cannot make a socket", errno);
-  const int on = 1;
-  ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  const bool ok = ::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
-  ::close(fd);
-  return ok;
-}
-
-void check_ports(const std::vector<PortForward>& ports, const std::vector<Instance>& others) {
-  std::set<std::uint16_t> seen;
-  for (const PortForward& port : ports) {
-    const std::string number = std::to_string(port.host);
-    const std::string hint = "choose another, for example --port " +
-                             std::to_string(port.host < 64000 ? port.host + 1000 : 2222) + ":" +
-                             std::to_string(port.guest);
-    if (port.host == 0 || port.guest == 0) throw invalid("port 0 cannot be forwarded", "give HOST:GUEST, 1 to 65535");
-    if (!seen.insert(port.host).second) throw invalid("port " + number + " of this host is given twice", hint);
-    for (const Instance& other : others)
-      for (const PortForward& taken : other.ports)
-        if (other.state == Instance::State::running && taken.host == port.host)
-          throw Error("port " + number + " of this host is used by instance \"" + other.name + "\"", hint);
-    if (!is_free(port.host)) throw Error("port " + number + " of this host is in use", hint);
-  }
-}
-
-/// The folder and the process of an instance in the making; both gone unless keep() was called.
-class Making {
+/// Folders that are made under `root`/.new and moved into place; gone unless keep() was called.
+class NewFolders {
  public:
-  explicit Making(std::filesystem::path folder) : folder_(std::move(folder)) {
-    std::filesystem::create_directory(folder_);
-    std::filesystem::permissions(folder_, std::filesystem::perms::owner_all);
+  explicit NewFolders(const std::filesystem::path& root) : root_(root), staging_(root / ".new") {
+    std::filesystem::remove_all(staging_);  // of a kiln that was killed
+    std::filesystem::create_directory(staging_);
+    std::filesystem::permissions(staging_, std::filesystem::perms::owner_all);
   }
-  Making(const Making&) = delete;
-  Making& operator=(const Making&) = delete;
-  ~Making() {
-    if (kept_) return;
-    if (process_ && signal_process(*process_, SIGKILL)) wait_gone(*process_, 10s);
+  NewFolders(const NewFolders&) = delete;
+  NewFolders& operator=(const NewFolders&) = delete;
+  ~NewFolders() {
     std::error_code ignored;
-    std::filesystem::remove_all(folder_, ignored);
+    std::filesystem::remove_all(staging_, ignored);
+    for (const auto& folder : moved_) std::filesystem::remove_all(folder, ignored);
   }
 
-  /// Nothing when the program ended at once.
-  std::optional<ProcessId> start(const Command& qemu) {
-    process_ = identify(start_daemon(qemu, folder_ / machine_file::qemu_log, folder_));
-    return process_;
+  std::filesystem::path make(const std::string& name) const {
+    std::filesystem::create_directory(staging_ / name);
+    std::filesystem::permissions(staging_ / name, std::filesystem::perms::owner_all);
+    return staging_ / name;
   }
-  void keep() { kept_ = true; }
+  /// After it a power cut leaves them whole.
+  void move_into_place(const std::vector<Instance>& instances) {
+    sync();
+    for (const Instance& instance : instances) {
+      std::filesystem::rename(staging_ / instance.name, root_ / instance.name);
+      moved_.push_back(root_ / instance.name);
+    }
+    sync();
+  }
+  void keep() { moved_.clear(); }
 
  private:
-  std::filesystem::path folder_;
-  std::optional<ProcessId> process_;
-  bool kept_ = false;
+  /// One for all: hundreds of fsyncs would be most of the time that a launch takes.
+  void sync() const {
+    const int fd = ::open(root_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || ::syncfs(fd) != 0) throw system_error("cannot write " + root_.string(), errno);
+    ::close(fd);
+  }
+  std::filesystem::path root_, staging_;
+  std::vector<std::filesystem::path> moved_;
 };
 
-Error did_not_start(const std::filesystem::path& folder) {
-  SerialWatch words("");
-  words.feed(LogTail(folder / machine_file::qemu_log).next());
-  return Error("qemu did not start", "its own words are above", words.tail());
-}
-
-void wait_until_it_runs(const std::filesystem::path& folder, const ProcessId& process, const std::stop_token& stop) {
-  const auto until = Clock::now() + 30s;
-  for (;;) {
-    if (wait_gone(process, 10ms)) throw did_not_start(folder);
-    if (stop.stop_requested()) throw cancelled();
-    const bool last = Clock::now() >= until;
-    try {
-      Qmp qmp = Qmp::connect(folder / machine_file::qmp, 200ms, stop);
-      const auto status = qmp.execute("query-status");
-      if (status.value("running", false)) return;
-      if (last)
-        throw Error("qemu did not run the machine within 30 s: it is \"" + status.value("status", "") + "\"",
-                    "is the host's disk full, or the host out of memory?");
-    } catch (const Error& e) {
-      if (is_cancelled(e) || last) throw;
-    }
-  }
-}
-
-MachineSpec machine_of(const Instance& instance, const LaunchBase& base) {
-  MachineSpec machine;
-  machine.name = instance.name;
-  machine.accelerator = instance.accelerator;
-  machine.firmware = instance.firmware;
-  machine.memory = instance.memory;
-  machine.cpus = instance.cpus;
-  machine.base = {std::filesystem::absolute(base.disk.file), base.disk.format};
-  machine.seed = true;
-  machine.ports = instance.ports;
-  return machine;
-}
-
-Instance record_of(const std::filesystem::path& root, const LaunchBase& base, const LaunchSpec& spec,
-                   const Accelerator& accelerator, const InstanceUser& user) {
+/// What all instances of a launch have in common.
+Instance common(const LaunchBase& base, const LaunchSpec& spec, const Accelerator& accelerator,
+                const InstanceUser& user) {
   Instance instance;
-  instance.name = choose_name(root, base, spec);
   instance.account = user.account;
   instance.of_server = user.of_server;
   instance.region = base.region;
   instance.image_id = base.image_id;
   instance.image = base.image;
+  instance.reference = base.reference;
+  instance.base = {std::filesystem::absolute(base.disk.file), base.disk.format};
   instance.created = now_utc();
   instance.accelerator = accelerator.name;
-  instance.firmware = base.firmware;
-  instance.memory = spec.memory;
-  instance.cpus = spec.cpus;
-  instance.ports = spec.ports;
+  instance.hardware = hardware_for(spec, base.facts);
+  instance.disk_size = spec.disk_size == 0 ? base.size : spec.disk_size;
+  instance.data = base.data;
+  for (DataDisk& disk : instance.data) disk.base.file = std::filesystem::absolute(disk.base.file);
+  instance.token = spec.token;
+  instance.fleet = spec.fleet;
   instance.boot_id = host_boot_id();
-  instance.folder = root / instance.name;
+  instance.driver = spec.driver;
+  instance.connect = spec.connect;
   return instance;
 }
 
+Seed seed_of(const Instance& instance, const LaunchSpec& spec) {
+  return {.instance_id = "iid-" + instance.name + "-" + random_hex(8),
+          .hostname = instance.name,
+          .ssh_keys = spec.ssh_keys,
+          .user_data = spec.user_data,
+          .uuid = instance.uuid,
+          .random = random_hex(64)};
+}
+
+void make_files(const Instance& instance, const LaunchBase& base, const LaunchSpec& spec) {
+  if (instance.driver == "qemu") {
+    write_seed(instance.folder / machine_file::seed, seed_of(instance, spec));
+    prepare_folder(instance.folder, machine_of(instance), base.vars);
+  }
+  write_instance(instance, false);
+}
+
+void require_there(const DiskFile& disk, const std::string& image) {
+  if (!std::filesystem::exists(disk.file))
+    throw Error("the disk of " + image + " is not there", "is everything of KILN_HOME there?",
+                {"missing: " + disk.file.string()});
+}
+
+void check(const LaunchBase& base, const LaunchSpec& spec) {
+  if (spec.count == 0 || spec.count > most_at_once)
+    throw invalid("a launch makes 1 to " + std::to_string(most_at_once) + " instances");
+  if (spec.driver == "qemu") {
+    require_there(base.disk, base.image);
+    for (const DataDisk& disk : base.data) require_there(disk.base, base.image);
+  }
+  if (spec.disk_size != 0 && spec.disk_size < base.size)
+    throw invalid("the disk of " + base.image + " has " + format_bytes(base.size) + ", which is more than " +
+                      format_bytes(spec.disk_size),
+                  "give a larger --disk-size, or leave it out");
+}
+
+/// Starts them, a few at a time. Whatever it started is gone again when it throws.
+void start_all(std::vector<Instance>& instances, const std::stop_token& stop, const decltype(LaunchHooks::told)& told) {
+  constexpr std::size_t at_a_time = 8;
+  std::vector<std::unique_ptr<StartedQemu>> started;
+  const auto wait_for = [&](std::size_t i) {
+    started[i]->wait_until_it_runs(stop);
+    if (told) told(i + 1, instances.size());
+  };
+  for (Instance& instance : instances) {
+    started.push_back(std::make_unique<StartedQemu>(instance.folder, machine_of(instance)));
+    instance.process = started.back()->process();
+    write_instance(instance, false);
+    if (started.size() > at_a_time) wait_for(started.size() - 1 - at_a_time);
+  }
+  for (std::size_t i = started.size() - std::min(started.size(), at_a_time); i < started.size(); ++i) wait_for(i);
+  for (auto& qemu : started) qemu->keep();
+}
+
+/// As start_all(). Their records are there already: by those a removal finds what a killed kiln has left on the host.
+void start_elsewhere(Driver& driver, const std::vector<Instance>& instances, const LaunchSpec& spec,
+                     const std::stop_token& stop, const decltype(LaunchHooks::told)& told) {
+  std::size_t made = 0;
+  try {
+    for (const Instance& instance : instances) {
+      driver.launch(instance, seed_of(instance, spec), !spec.stopped, stop);
+      ++made;
+      if (told) told(made, instances.size());
+    }
+  } catch (...) {
+    for (std::size_t i = 0; i < made; ++i) try {
+        driver.remove(instances[i]);
+      } catch (const Error&) {
+        // what failed first is what the user has to hear
+      }
+    throw;
+  }
+}
+
+Launched answer(const Instance& instance, bool was_there) {
+  const bool here = instance.driver == "qemu";
+  return {.name = instance.name,
+          .serial_log = here ? instance.folder / machine_file::serial_log : "",
+          .pid = instance.state == Instance::State::running || !was_there ? instance.process.pid : 0,
+          .ports = instance.ports,
+          .was_there = was_there};
+}
+
+/// Those that an earlier launch with the same token made.
+std::vector<Instance> made_before(const std::vector<Instance>& all, const LaunchBase& base, const LaunchSpec& spec) {
+  std::vector<Instance> found;
+  for (const Instance& instance : all) {
+    if (spec.token.empty() || instance.token != spec.token) continue;
+    if (instance.image_id != base.image_id)
+      throw Error("the token \"" + spec.token + "\" is of a launch of " + instance.image + ", not of " + base.image,
+                  "give each launch a token of its own");
+    found.push_back(instance);
+  }
+  return found;
+}
+
 }  // namespace
+
+std::vector<Launched> Instances::launch(const LaunchBase& base, const LaunchSpec& spec, const Accelerator& accelerator,
+                                        std::stop_token stop, const LaunchHooks& hooks) const {
+  check(base, spec);
+  const Instance like = common(base, spec, accelerator, user_);
+  require_bus_for(like.hardware.disk_bus, like.data.size());
+  const FileLock lock = lock_folder();
+  const std::vector<Instance> mine = list();
+  const std::vector<Instance> before = made_before(mine, base, spec);
+  std::vector<Launched> answers;
+  for (const Instance& instance : before) answers.push_back(answer(instance, true));
+  const std::size_t missing = spec.count - std::min<std::size_t>(spec.count, before.size());
+  if (missing == 0) return answers;
+
+  require_no_others(spec.name);
+  const auto names = choose_names(spec.name, base.name, missing,
+                                  [&](const std::string& name) { return std::filesystem::exists(root_ / name); });
+  const auto ports = choose_ports(spec.ports, missing, mine);
+  Driver* const driver = driver_of(like);
+  if (!driver && !spec.stopped && !spec.overcommit) require_room(room_of_host(everybodys()), like.hardware, missing);
+
+  NewFolders folders(root_);
+  std::vector<Instance> made(missing, like);
+  for (std::size_t i = 0; i < missing; ++i) {
+    made[i].name = names[i];
+    made[i].ports = ports[i];
+    made[i].uuid = random_uuid();
+    made[i].mac = random_mac();
+    made[i].folder = folders.make(names[i]);
+    make_files(made[i], base, spec);
+    if (stop.stop_requested()) throw cancelled();
+  }
+  if (hooks.before_start) hooks.before_start(made);
+  folders.move_into_place(made);
+  for (Instance& instance : made) instance.folder = root_ / instance.name;
+  if (driver)
+    start_elsewhere(*driver, made, spec, stop, hooks.told);
+  else if (!spec.stopped)
+    start_all(made, stop, hooks.told);
+  folders.keep();
+  for (const Instance& instance : made) answers.push_back(answer(instance, false));
+  return answers;
+}
 
 void Instances::require_no_others(const std::string& name) const {
   for (const Instance& other : everybodys())
     if (other.name == name && !sees(other))
       throw Error("the name \"" + name + "\" is taken on this host", "choose another --name");
-}
-
-Launched Instances::launch(const LaunchBase& base, const LaunchSpec& spec, const Accelerator& accelerator,
-                           std::stop_token stop) const {
-  if (spec.cpus == 0) throw invalid("a machine needs at least one cpu");
-  if (spec.memory < Bytes{32u << 20}) throw invalid("a machine needs at least 32 MiB of memory");
-  const FileLock lock = lock_folder();
-  require_no_others(spec.name);
-  Instance instance = record_of(root_, base, spec, accelerator, user_);
-  check_ports(spec.ports, list());
-
-  Making making(instance.folder);
-  const MachineSpec machine = machine_of(instance, base);
-  write_seed(instance.folder / machine_file::seed,
-             {"iid-" + instance.name + "-" + random_hex(), instance.name, spec.ssh_keys, spec.user_data});
-  prepare_folder(instance.folder, machine);
-  write_instance(instance);
-  const auto process = making.start({"qemu-system-x86_64", qemu_arguments(machine)});
-  if (!process) throw did_not_start(instance.folder);
-  instance.process = *process;
-  write_instance(instance);
-  wait_until_it_runs(instance.folder, *process, stop);
-  making.keep();
-  return {instance.name, instance.folder / machine_file::serial_log, instance.process.pid};
 }
 
 }  // namespace kiln

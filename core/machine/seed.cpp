@@ -52,6 +52,20 @@ std::string user_data(const Seed& seed) {
   return "#cloud-config\n" + config.dump(2) + "\n";
 }
 
+std::string vendor_data(const Seed& seed) {
+  json config{{"ssh_deletekeys", true}};
+  if (!seed.random.empty()) config["random_seed"] = {{"file", "/dev/urandom"}, {"data", seed.random}};
+  if (!seed.uuid.empty()) {
+    std::string id = seed.uuid;
+    std::erase(id, '-');
+    // Only a machine-id that came with the image: one that systemd just made is this machine's own.
+    const std::string script = "[ ! -s /etc/machine-id ] || [ -e /run/machine-id ] || echo " + id + " >/etc/machine-id";
+    config["bootcmd"] =
+        json::array({json::array({"cloud-init-per", "instance", "kiln-machine-id", "sh", "-c", script})});
+  }
+  return "#cloud-config\n" + config.dump(2) + "\n";
+}
+
 void check_ssh_key(const std::string& line) {
   constexpr std::array<std::string_view, 4> kinds{"ssh-", "ecdsa-", "sk-ssh-", "sk-ecdsa-"};
   const bool kind = std::any_of(kinds.begin(), kinds.end(), [&](std::string_view k) { return line.starts_with(k); });
@@ -71,6 +85,7 @@ void write_seed(const std::filesystem::path& file, const Seed& seed) {
   expect_ok(iso.get(), archive_write_open_filename(iso.get(), file.c_str()), "open");
   add_file(iso.get(), "meta-data", meta_data(seed));
   add_file(iso.get(), "user-data", user_data(seed));
+  add_file(iso.get(), "vendor-data", vendor_data(seed));
   expect_ok(iso.get(), archive_write_close(iso.get()), "finish");
 }
 

@@ -43,12 +43,12 @@ class SerialWatch {
 /// Reads what was added to a file since the last call.
 class LogTail {
  public:
-  explicit LogTail(std::filesystem::path path) : path_(std::move(path)) {}
+  explicit LogTail(std::filesystem::path path, std::uint64_t from = 0) : path_(std::move(path)), offset_(from) {}
   std::string next();  ///< empty: nothing new, or no file yet
 
  private:
   std::filesystem::path path_;
-  std::uint64_t offset_ = 0;
+  std::uint64_t offset_;
 };
 
 /// What is wrong, as far as the last lines tell.

@@ -1,8 +1,10 @@
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -71,9 +73,7 @@ Child::~Child() {
 
 void Child::reap() {
   ::kill(-pid_, SIGKILL);  // before waitpid: until then the group's number cannot be anybody else's
-  int status = 0;
-  while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) continue;
-  exit_ = WIFSIGNALED(status) ? Exit{0, WTERMSIG(status)} : Exit{WEXITSTATUS(status), 0};
+  exit_ = reap_child(pid_);
 }
 
 bool Child::alive() {
@@ -99,6 +99,42 @@ pid_t start_daemon(const Command& command, const std::filesystem::path& output,
   return spawn_daemon(command, {in.get(), out.get(), out.get(), directory});
 }
 
+std::string start_daemon_and_hear(const Command& command, const std::filesystem::path& errors,
+                                  const std::filesystem::path& directory) {
+  constexpr std::size_t longest = 4096;
+  const Fd in = input_file(command.input), err = append_file(errors);
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) throw_errno("cannot make a pipe");
+  const Fd hears = lifted(ends[0]);
+  Fd says = lifted(ends[1]);
+  spawn_daemon(command, {in.get(), says.get(), err.get(), directory});
+  says.reset();
+  std::string heard;
+  for (std::array<char, 256> bytes; heard.size() < longest;) {
+    const ssize_t n = ::read(hears.get(), bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) break;
+    heard.append(bytes.data(), static_cast<std::size_t>(n));
+  }
+  return heard;
+}
+
+pid_t start_surviving_child(const Command& command, int third) {
+  const Fd in = input_file(command.input);
+  const Fd out(::fcntl(2, F_DUPFD_CLOEXEC, 4)), last(::fcntl(third, F_DUPFD_CLOEXEC, 4));
+  if (!out || !last) throw_errno("cannot duplicate a descriptor");
+  SpawnIo io{in.get(), out.get(), out.get()};
+  io.third = last.get();
+  io.survives = true;
+  return spawn_child(command, io);
+}
+
+Exit reap_child(pid_t pid) {
+  int status = 0;
+  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
+  return WIFSIGNALED(status) ? Exit{0, WTERMSIG(status)} : Exit{WEXITSTATUS(status), 0};
+}
+
 std::string host_boot_id() {
   std::ifstream file("/proc/sys/kernel/random/boot_id");
   std::string id;
@@ -106,20 +142,54 @@ std::string host_boot_id() {
   return id;
 }
 
-std::optional<ProcessId> identify(pid_t pid) {
+namespace {
+
+/// What /proc/PID/stat tells of a process.
+struct Stat {
+  std::string name, state;
+  pid_t parent = 0;
+  std::uint64_t started = 0;
+};
+
+std::optional<Stat> stat_of(pid_t pid) {
   std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
   std::string text;
   if (!std::getline(file, text)) return std::nullopt;
   // proc(5): field 2, the name, may hold anything, so fields are counted from its last ')'.
-  const std::size_t name_end = text.rfind(')');
-  if (name_end == std::string::npos) return std::nullopt;
-  std::istringstream fields(text.substr(name_end + 1));
-  std::string state, skipped;
-  fields >> state;
-  for (int field = 4; field < 22; ++field) fields >> skipped;
-  ProcessId id{pid, 0};
-  if (!(fields >> id.started) || state == "Z" || state == "X") return std::nullopt;
-  return id;
+  const std::size_t begin = text.find('('), end = text.rfind(')');
+  if (begin == std::string::npos || end == std::string::npos) return std::nullopt;
+  Stat stat;
+  stat.name = text.substr(begin + 1, end - begin - 1);
+  std::istringstream fields(text.substr(end + 1));
+  std::string skipped;
+  fields >> stat.state >> stat.parent;
+  for (int field = 5; field < 22; ++field) fields >> skipped;
+  if (!(fields >> stat.started)) return std::nullopt;
+  return stat;
+}
+
+}  // namespace
+
+std::optional<ProcessId> identify(pid_t pid) {
+  const auto stat = stat_of(pid);
+  if (!stat || stat->state == "Z" || stat->state == "X") return std::nullopt;
+  return ProcessId{pid, stat->started};
+}
+
+std::optional<ProcessId> parent_of(const ProcessId& id, std::string_view program) {
+  const auto child = stat_of(id.pid);
+  if (!child || child->started != id.started) return std::nullopt;
+  const auto parent = stat_of(child->parent);
+  if (!parent || parent->name != program) return std::nullopt;
+  return ProcessId{child->parent, parent->started};
+}
+
+Duration running_time(const ProcessId& id) {
+  timespec now{};
+  ::clock_gettime(CLOCK_BOOTTIME, &now);
+  const auto ticks = static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK));
+  const std::uint64_t started = id.started / ticks, since_boot = static_cast<std::uint64_t>(now.tv_sec);
+  return std::chrono::seconds(since_boot > started ? since_boot - started : 0);
 }
 
 bool signal_process(const ProcessId& id, int signal) {

@@ -67,6 +67,11 @@ Error failure_of(const Command&, const Outcome&);
 
 /// The full path of a program on the search path (PATH, then the sbin folders); nothing when there is none.
 std::optional<std::filesystem::path> find_program(std::string_view name);
+/// The same. Error with the Debian package as a hint when there is none.
+std::filesystem::path require_program(const std::string& name);
+/// One of kiln's own programs, which people do not start: <prefix>/libexec/kiln, beside <prefix>/bin, in an installed
+/// tree and in a build tree alike. Error when it is missing.
+std::filesystem::path require_own_program(const std::string& name);
 /// The Debian package that holds a program kiln uses; empty when it is none of those.
 std::string_view package_of(std::string_view program);
 /// PATH, HOME, LC_ALL=C and TMPDIR, then `additions` ("NAME=value"; a later one replaces).
@@ -107,6 +112,17 @@ class Child {
 /// stdout and stderr are appended to `output`. Returns its pid.
 pid_t start_daemon(const Command&, const std::filesystem::path& output, const std::filesystem::path& directory = {});
 
+/// The same for a daemon that says something first: waits until it closes its standard output, and returns what it
+/// wrote there, at most 4 KiB. stderr is appended to `errors`.
+std::string start_daemon_and_hear(const Command&, const std::filesystem::path& errors,
+                                  const std::filesystem::path& directory = {});
+
+/// A child that goes on when we end, unlike those above; the caller reaps it. `third` becomes its descriptor 3. What it
+/// writes goes to our stderr.
+pid_t start_surviving_child(const Command&, int third);
+/// How a child of ours ended, once it has; waits for that.
+Exit reap_child(pid_t);
+
 /// Another's process, told apart from a later one with the same pid by its start time.
 struct ProcessId {
   pid_t pid = 0;
@@ -118,6 +134,10 @@ struct ProcessId {
 std::string host_boot_id();
 /// Nothing when no such process runs (a zombie does not).
 std::optional<ProcessId> identify(pid_t);
+/// Who waits for that process, when a program of that name (at most 15 bytes, as proc(5) tells it) does.
+std::optional<ProcessId> parent_of(const ProcessId&, std::string_view program);
+/// How long it has been running.
+Duration running_time(const ProcessId&);
 /// Sends a signal to exactly that process; false when it is gone.
 bool signal_process(const ProcessId&, int signal);
 /// True when it is gone within `limit`.

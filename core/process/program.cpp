@@ -12,7 +12,7 @@ namespace kiln {
 namespace {
 
 /// The programs that kiln and its stages name in their needs, and Debian's packages of them.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 11> packages{{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 12> packages{{
     {"mcopy", "mtools"},
     {"mke2fs", "e2fsprogs"},
     {"mkfs.vfat", "dosfstools"},
@@ -21,6 +21,7 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 11> packages
     {"qemu-storage-daemon", "qemu-system-common"},
     {"qemu-system-x86_64", "qemu-system-x86"},
     {"sfdisk", "fdisk"},
+    {"ssh", "openssh-client"},
     {"ssh-keygen", "openssh-client"},
     {"supermin", "supermin"},
     {"unshare", "util-linux"},
@@ -53,6 +54,20 @@ std::optional<std::filesystem::path> find_program(std::string_view name) {
     at = end + 1;
   }
   return std::nullopt;
+}
+
+std::filesystem::path require_program(const std::string& name) {
+  if (const auto found = find_program(name)) return *found;
+  const std::string_view package = package_of(name);
+  throw Error(name + " is not installed", package.empty() ? std::string("install it, or add its folder to PATH")
+                                                          : "sudo apt-get install " + std::string(package));
+}
+
+std::filesystem::path require_own_program(const std::string& name) {
+  const auto prefix = std::filesystem::read_symlink("/proc/self/exe").parent_path().parent_path();
+  if (const auto found = find_program((prefix / "libexec/kiln" / name).string())) return *found;
+  throw Error(name + " is missing beside kiln", "install kiln again",
+              {"looked in " + (prefix / "libexec/kiln").string()});
 }
 
 std::string_view package_of(std::string_view program) {

@@ -35,7 +35,8 @@ struct ChildSetup {
     // Boost 1.81's close_all() skips the gaps of its list (it compares an entry with itself), so they are marked here.
     ::close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
     const bool ok = (pid_pipe >= 0 ? become_daemon() : become_group()) && place(io.in, 0) && place(io.out, 1) &&
-                    place(io.err, 2) && (io.directory.empty() || ::chdir(io.directory.c_str()) == 0);
+                    place(io.err, 2) && (io.third < 0 || place(io.third, 3)) &&
+                    (io.directory.empty() || ::chdir(io.directory.c_str()) == 0);
     return ok ? boost::system::error_code{} : boost::system::error_code(errno, boost::system::system_category());
   }
 
@@ -55,6 +56,7 @@ struct ChildSetup {
   }
 
   bool become_group() const {
+    if (io.survives) return ::setpgid(0, 0) == 0;
     if (::setpgid(0, 0) != 0 || ::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return false;
     if (::getppid() != parent) ::_exit(127);  // it died before the request was in place
     return true;
@@ -70,15 +72,8 @@ struct ChildSetup {
   }
 };
 
-Error no_such_program(const std::string& program) {
-  const std::string_view package = package_of(program);
-  return Error(program + " is not installed", package.empty() ? std::string("install it, or add its folder to PATH")
-                                                              : "sudo apt-get install " + std::string(package));
-}
-
 pid_t launch(const Command& command, const ChildSetup& setup) {
-  const auto program = find_program(command.program);
-  if (!program) throw no_such_program(command.program);
+  const std::filesystem::path program = require_program(command.program);
   const std::vector<std::string> environment = minimal_environment(command.environment);
   std::vector<const char*> env;
   for (const std::string& e : environment) env.push_back(e.c_str());
@@ -88,7 +83,7 @@ pid_t launch(const Command& command, const ChildSetup& setup) {
   bp::posix::default_launcher launcher;
   launcher.env = env.data();
   boost::system::error_code error;
-  auto process = launcher(context.get_executor(), error, program->string(), command.args, setup);
+  auto process = launcher(context.get_executor(), error, program.string(), command.args, setup);
   if (error) {
     // A child that did not reach exec is left to us to reap.
     if (launcher.pid > 0) ::waitpid(launcher.pid, nullptr, 0);

@@ -34,6 +34,8 @@ class Fd {
 struct SpawnIo {
   int in = -1, out = -1, err = -1;
   std::filesystem::path directory = {};
+  int third = -1;         ///< becomes 3
+  bool survives = false;  ///< a child that does not die with us
 };
 
 /// Starts a child of ours. Throws Error with the Debian package as a hint when there is no such program.

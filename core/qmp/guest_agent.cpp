@@ -1,6 +1,7 @@
 #include "qmp/guest_agent.h"
 
 #include <random>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -9,7 +10,9 @@ namespace {
 using Clock = std::chrono::steady_clock;
 }
 
-GuestAgent::GuestAgent(JsonSocket socket) : socket_(std::move(socket)), last_sync_(std::random_device{}()) {}
+GuestAgent::GuestAgent(JsonSocket socket) : socket_(std::move(socket)), last_sync_(std::random_device{}()) {
+  socket_.allow_lines_of(longest_answer);
+}
 
 GuestAgent GuestAgent::connect(const std::filesystem::path& path, Duration limit, std::stop_token stop) {
   return GuestAgent(JsonSocket::connect(path, "the guest agent", Clock::now() + limit, std::move(stop)));
@@ -25,9 +28,11 @@ bool GuestAgent::synchronise(JsonSocket::Deadline deadline) {
 
 bool GuestAgent::ping(Duration limit) {
   const auto deadline = Clock::now() + limit;
+  in_step_ = false;
   if (!synchronise(deadline)) return false;
   socket_.send({{"execute", "guest-ping"}}, deadline);
   const auto answer = socket_.receive(deadline);
+  in_step_ = answer.has_value();
   return answer && answer->contains("return");
 }
 
@@ -41,12 +46,13 @@ nlohmann::json GuestAgent::execute(std::string_view command, const nlohmann::jso
     return Error("the guest agent did not answer \"" + std::string(command) + "\" within " + format_duration(limit),
                  "is qemu-guest-agent installed and running in the guest?");
   };
-  if (!synchronise(deadline)) throw late();
+  if (!std::exchange(in_step_, false) && !synchronise(deadline)) throw late();
   nlohmann::json message{{"execute", command}};
   if (!arguments.is_null()) message["arguments"] = arguments;
   socket_.send(message, deadline);
   const auto answer = socket_.receive(deadline);
   if (!answer) throw late();
+  in_step_ = true;
   if (const auto error = answer->find("error"); error != answer->end()) {
     const std::string words = error->is_object() ? error->value("desc", error->dump()) : error->dump();
     throw Error("the guest agent refused \"" + std::string(command) + "\": " + words);

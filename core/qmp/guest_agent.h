@@ -2,7 +2,8 @@
 // qemu-guest-agent, over the host's end of its virtio-serial channel (docs/interop/qemu-ga-ref of QEMU 7.2).
 //
 // The channel belongs to the machine, not to the agent: writing works before the agent runs, and answers to questions
-// of an earlier caller may still be on their way. So every talk begins with guest-sync-delimited.
+// of an earlier caller may still be on their way. So every talk begins with guest-sync-delimited, and so does whatever
+// follows a question that was not answered.
 
 #include <string>
 
@@ -25,9 +26,12 @@ class GuestAgent {
 
  private:
   explicit GuestAgent(JsonSocket socket);
+  /// For answers that hold what a program wrote: 16 MiB in base64, twice (guest-exec-status).
+  static constexpr std::size_t longest_answer = 48u << 20;
   bool synchronise(JsonSocket::Deadline deadline);
   JsonSocket socket_;
   std::uint64_t last_sync_;
+  bool in_step_ = false;  // every question so far was answered
 };
 
 }  // namespace kiln

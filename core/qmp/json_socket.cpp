@@ -61,7 +61,8 @@ JsonSocket::JsonSocket(JsonSocket&& other) noexcept
       peer_(std::move(other.peer_)),
       stop_(std::move(other.stop_)),
       buffer_(std::move(other.buffer_)),
-      searched_(other.searched_) {}
+      searched_(other.searched_),
+      longest_(other.longest_) {}
 
 JsonSocket& JsonSocket::operator=(JsonSocket&& other) noexcept {
   std::swap(fd_, other.fd_);
@@ -69,6 +70,7 @@ JsonSocket& JsonSocket::operator=(JsonSocket&& other) noexcept {
   std::swap(stop_, other.stop_);
   std::swap(buffer_, other.buffer_);
   std::swap(searched_, other.searched_);
+  std::swap(longest_, other.longest_);
   return *this;
 }
 
@@ -89,6 +91,11 @@ JsonSocket JsonSocket::connect(const std::filesystem::path& path, std::string pe
     if (!passing || Clock::now() >= deadline) throw system_error("cannot connect to " + peer, error);
     std::this_thread::sleep_for(10ms);
   }
+}
+
+JsonSocket JsonSocket::adopt(int fd, std::string peer) {
+  ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
+  return JsonSocket(fd, std::move(peer), {});
 }
 
 int connect_unix(const std::filesystem::path& path) {
@@ -128,7 +135,7 @@ std::optional<std::string> JsonSocket::next_line() {
   const std::size_t end = buffer_.find('\n', searched_);
   if (end == std::string::npos) {
     searched_ = buffer_.size();
-    if (searched_ > longest_line) throw Error(peer_ + " sent a line that is too long");
+    if (searched_ > longest_) throw Error(peer_ + " sent a line that is too long");
     return std::nullopt;
   }
   std::string line = buffer_.substr(0, end);

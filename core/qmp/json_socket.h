@@ -16,7 +16,8 @@
 namespace kiln {
 
 /// One connection. One thread at a time may use it. The other side may be in a guest's hands, so a line is at most
-/// `longest_line` bytes and its JSON at most `deepest` levels; anything more, or anything else, is an Error.
+/// `longest_line` bytes, unless more were allowed, and its JSON at most `deepest` levels; anything more, or anything
+/// else, is an Error.
 class JsonSocket {
  public:
   using Deadline = std::chrono::steady_clock::time_point;
@@ -27,6 +28,8 @@ class JsonSocket {
   /// side in messages: "qemu", "the guest agent".
   static JsonSocket connect(const std::filesystem::path&, std::string peer, Deadline deadline,
                             std::stop_token stop = {});
+  /// Takes over a connected stream socket.
+  static JsonSocket adopt(int fd, std::string peer);
   JsonSocket(JsonSocket&&) noexcept;
   JsonSocket& operator=(JsonSocket&&) noexcept;
   ~JsonSocket();
@@ -35,6 +38,10 @@ class JsonSocket {
   /// The next object; nothing when none came in time. Throws when the other side is gone, and cancelled() on stop.
   std::optional<nlohmann::json> receive(Deadline deadline);
   const std::string& peer() const noexcept { return peer_; }
+  /// To wait for more with others; ours.
+  int fd() const noexcept { return fd_; }
+  /// For answers that are known to be longer than most.
+  void allow_lines_of(std::size_t bytes) noexcept { longest_ = bytes; }
 
  private:
   JsonSocket(int fd, std::string peer, std::stop_token stop);
@@ -45,6 +52,7 @@ class JsonSocket {
   std::stop_token stop_;
   std::string buffer_;
   std::size_t searched_ = 0;  // no line end before it
+  std::size_t longest_ = longest_line;
 };
 
 /// A connected stream socket, which the caller closes. A path of any length will do.

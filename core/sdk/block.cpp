@@ -3,6 +3,9 @@
 namespace kiln {
 
 BlockReader::~BlockReader() = default;
+std::optional<Digest> BlockReader::known_digest(std::uint64_t) const {
+  return std::nullopt;
+}
 Encoded::~Encoded() = default;
 BlockSink::~BlockSink() = default;
 void BlockSink::failed(const std::string&) noexcept {}

@@ -58,6 +58,7 @@ class Boot final : public StageOf<Params, Role::sink, Access::file> {
     const DiskFile disk = ctx.disk();
     const BootSpec spec{.disk = disk.file,
                         .format = disk.format,
+                        .disk_size = ctx.disk_size(),
                         .folder = ctx.scratch(),
                         .firmware = firmware_for(p, ctx.facts()),
                         .memory = p.memory,

@@ -28,7 +28,7 @@ class Work {
       ctx_.log(what);
       act();
     }
-    relabel_at_boot();
+    relabel_at_boot(g_);
     const auto count = [](std::size_t n, const char* one) {
       return std::to_string(n) + ' ' + one + (n == 1 ? "" : "s");
     };
@@ -70,22 +70,8 @@ class Work {
   }
 
   void hostname() {
-    replace("/etc/hostname", p_.hostname + "\n");
+    set_hostname(g_, p_.hostname);
     ctx_.facts()["os.hostname"] = p_.hostname;
-    if (!g_.is_file("/etc/hosts")) return;
-    // Debian gives the machine's own name the address 127.0.1.1.
-    const std::string names = p_.hostname.substr(0, p_.hostname.find('.'));
-    const std::string entry =
-        "127.0.1.1\t" + p_.hostname + (names == p_.hostname ? std::string() : "\t" + names) + "\n";
-    std::istringstream in(g_.read("/etc/hosts", 1u << 20));
-    std::string hosts;
-    bool found = false;
-    for (std::string line; std::getline(in, line);) {
-      const bool own = line.starts_with("127.0.1.1") && line.find_first_of(" \t") == 9;
-      if (!own) hosts += line + "\n";
-      if (own && !std::exchange(found, true)) hosts += entry;
-    }
-    if (found) g_.write("/etc/hosts", hosts);
   }
 
   void timezone() {
@@ -195,13 +181,6 @@ class Work {
   void remove(const std::string& pattern) {
     if (pattern.find_first_of("*?[") == std::string::npos) return g_.remove(pattern);
     for (const std::string& path : g_.glob(pattern)) g_.remove(path);
-  }
-
-  /// Files written from outside have no SELinux labels; a guest that enforces them must label itself once.
-  void relabel_at_boot() {
-    if (!g_.is_file("/etc/selinux/config")) return;
-    if (g_.read("/etc/selinux/config", 1u << 20).find("\nSELINUX=disabled") == std::string::npos)
-      g_.write("/.autorelabel", "");
   }
 
   Context& ctx_;

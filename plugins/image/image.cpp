@@ -55,6 +55,9 @@ class FromImage final : public StageOf<Params, Role::source> {
                     "see which images there are: kiln image list");
     const auto disk = ctx.catalog().open(*image);
     for (const std::string& warning : ctx.catalog().warnings(*image)) ctx.warn(warning);
+    if (!image->parts.empty())
+      ctx.warn("only the system disk of " + p.image + " is taken, without its " + std::to_string(image->parts.size()) +
+               (image->parts.size() == 1 ? " part" : " parts"));
     Facts& facts = ctx.facts();
     for (const auto& [name, value] : image->facts)
       if (still_true(name)) facts[name] = value;

@@ -10,8 +10,9 @@ namespace {
 
 struct Params {
   std::string image, name;
-  Bytes memory{1u << 30};
-  std::int64_t cpus = 2;
+  std::int64_t count = 1;
+  Bytes memory{0};
+  std::int64_t cpus = 0;
   std::vector<std::string> ports, ssh_keys;
   std::vector<InputPath> ssh_key_files;
   std::optional<InputPath> user_data;
@@ -30,7 +31,9 @@ std::optional<std::uint16_t> parse_port(std::string_view text) {
 std::optional<PortForward> parse_forward(std::string_view text) {
   const std::size_t colon = text.find(':');
   if (colon == std::string_view::npos) return std::nullopt;
-  const auto host = parse_port(text.substr(0, colon)), guest = parse_port(text.substr(colon + 1));
+  const std::string_view of_host = text.substr(0, colon);
+  const auto host = of_host == "auto" ? std::uint16_t{0} : parse_port(of_host),
+             guest = parse_port(text.substr(colon + 1));
   if (!host || !guest) return std::nullopt;
   return PortForward{*host, *guest};
 }
@@ -57,17 +60,20 @@ std::string image_for(const Params& p, const Facts& facts) {
 class Launch final : public StageOf<Params, Role::sink, Access::file> {
  public:
   Launch()
-      : StageOf({.name = "launch",
-                 .summary = "Start a machine from a published image, and leave it running.",
-                 .needs = {"qemu-system-x86_64", "qemu-img"}},
-                {{"image", &Params::image, "NAME or NAME:VERSION; default: the image that was just published."},
-                 {"name", &Params::name, "Name of the instance; default: made from the image's."},
-                 {"memory", &Params::memory, "Memory of the machine."},
-                 {"cpus", &Params::cpus, "Processors of the machine."},
-                 {"ports", &Params::ports, "\"HOST:GUEST\": ports of this host's loopback address into the guest."},
-                 {"ssh_keys", &Params::ssh_keys, "Public key lines for the image's default user."},
-                 {"ssh_key_files", &Params::ssh_key_files, "Files of the host with public key lines."},
-                 {"user_data", &Params::user_data, "A file of cloud-init user data, instead of the keys."}}) {}
+      : StageOf(
+            {.name = "launch",
+             .summary = "Start a machine from a published image, and leave it running.",
+             .needs = {"qemu-system-x86_64"}},
+            {{"image", &Params::image, "NAME or NAME:VERSION; default: the image that was just published."},
+             {"name", &Params::name, "Name of the instance, with # for the number; default: made from the image's."},
+             {"count", &Params::count, "How many of them."},
+             {"memory", &Params::memory, "Memory of the machine; default: what the image says, else 1 GiB."},
+             {"cpus", &Params::cpus, "Processors of the machine; default: what the image says, else 2."},
+             {"ports", &Params::ports,
+              "\"HOST:GUEST\": ports of this host's loopback address into the guest; \"auto:GUEST\": any free one."},
+             {"ssh_keys", &Params::ssh_keys, "Public key lines for the image's default user."},
+             {"ssh_key_files", &Params::ssh_key_files, "Files of the host with public key lines."},
+             {"user_data", &Params::user_data, "A file of cloud-init user data, instead of the keys."}}) {}
 
  protected:
   void check(const Params& p, Check& c) const override {
@@ -75,8 +81,10 @@ class Launch final : public StageOf<Params, Role::sink, Access::file> {
       if (!parse_forward(p.ports[i]))
         c.problem("ports[" + std::to_string(i) + "]", "\"" + p.ports[i] + "\" is no HOST:GUEST pair of ports",
                   "for example \"2222:22\"");
-    if (p.memory.count < least_memory) c.problem("memory", "a machine needs at least 32 MiB of memory");
-    if (p.cpus < 1 || p.cpus > 255) c.problem("cpus", "\"cpus\" must be a number from 1 to 255");
+    if (p.memory.count != 0 && p.memory.count < least_memory)
+      c.problem("memory", "a machine needs at least 32 MiB of memory");
+    if (p.cpus < 0 || p.cpus > 255) c.problem("cpus", "\"cpus\" must be a number from 1 to 255");
+    if (p.count < 1 || p.count > 500) c.problem("count", "\"count\" must be a number from 1 to 500");
     if (p.user_data && !(p.ssh_keys.empty() && p.ssh_key_files.empty()))
       c.problem("user_data", "\"user_data\" replaces the ssh keys", "put the keys into the user data");
   }
@@ -90,6 +98,7 @@ class Launch final : public StageOf<Params, Role::sink, Access::file> {
     LaunchSpec spec;
     spec.image = image_for(p, ctx.facts());
     spec.name = p.name;
+    spec.count = static_cast<unsigned>(p.count);
     spec.memory = p.memory;
     spec.cpus = static_cast<unsigned>(p.cpus);
     for (const std::string& text : p.ports) spec.ports.push_back(*parse_forward(text));
@@ -97,11 +106,14 @@ class Launch final : public StageOf<Params, Role::sink, Access::file> {
     for (const InputPath& file : p.ssh_key_files) add_key_lines(file.path, spec.ssh_keys);
     if (p.user_data) spec.user_data = read_text(p.user_data->path, 1u << 20);
     ctx.progress({Progress::Unit::operations, 0, 0, "starting " + spec.image});
-    const Launched launched = ctx.machines().launch(spec);
-    for (const std::string& warning : launched.warnings) ctx.warn(warning);
-    ctx.facts().insert_or_assign("instance.name", launched.name);
-    ctx.facts().insert_or_assign("instance.serial_log", launched.serial_log.string());
-    ctx.summary("instance " + launched.name + " of " + spec.image + ", pid " + std::to_string(launched.pid));
+    const Launches launches = ctx.machines().launch(spec);
+    for (const std::string& warning : launches.warnings) ctx.warn(warning);
+    const Launched& first = launches.instances.front();
+    ctx.facts().insert_or_assign("instance.name", first.name);
+    ctx.facts().insert_or_assign("instance.serial_log", first.serial_log.string());
+    const std::size_t others = launches.instances.size() - 1;
+    ctx.summary("instance " + first.name + (others == 0 ? "" : " and " + std::to_string(others) + " more") + " of " +
+                spec.image + ", pid " + std::to_string(first.pid));
   }
 };
 

@@ -31,6 +31,7 @@ class PublishSink final : public BlockSink {
   void store(Encoded& encoded) override { image_->store(encoded); }
   void finish() override {
     image_->set_facts(facts_of(ctx_));
+    image_->set_parts(ctx_.parts());
     image_->finish();
   }
   void failed(const std::string& why) noexcept override { image_->failed(why); }

@@ -27,7 +27,7 @@ int main(int argc, char** argv) {
       add.owner = "local";
       if (i % 50 == 0) add.channel = "stable";
       add.parents = {first.id};
-      add.disk = {first.content, first.virtual_size, 12};
+      add.disk.disk = {first.content, first.virtual_size, 12};
       (void)catalog.view().store().images.add(add);
     }
     return 0;

@@ -45,9 +45,10 @@ class Accounts {
       return test::publish(as(owner), disk_, {wanted.name, wanted.tag, channel, 0, std::move(facts)}).image;
     // A draft names one parent; the records know any number.
     Image image = as(owner).show(parents.front()).image;
-    const DiskRecord disk{image.content, image.virtual_size, 1};
+    NewDisk disk;
+    disk.disk = {image.content, image.virtual_size, 1};
     image.id = random_id(), image.name = wanted.name, image.version = wanted.tag;
-    return records().add({image, home_region, owner, channel, parents, disk, false, {}, {}, {}}).value();
+    return records().add({image, home_region, owner, channel, parents, disk, {}}).value();
   }
   /// Offered by its owner, and answered.
   void share(const std::string& owner, const std::string& reference, const std::string& member, bool accept = true,

@@ -1,8 +1,13 @@
 #include "catalog/database.h"
 
+#include <arpa/inet.h>
 #include <gmock/gmock.h>
+#include <netinet/in.h>
 #include <soci/soci.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include <chrono>
 #include <future>
 
 #include "accounts.h"
@@ -94,6 +99,21 @@ TEST_P(DatabaseTest, ProcessesThatPublishAtTheSameTimeGetAVersionEach) {
 }
 
 KILN_ON_BOTH_DATABASES(DatabaseTest);
+
+TEST(PostgreSqlTest, AServerThatDoesNotAnswerIsToldOfInSeconds) {
+  const int silent = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  ASSERT_EQ(::bind(silent, reinterpret_cast<sockaddr*>(&address), size), 0);
+  ASSERT_EQ(::listen(silent, 4), 0);
+  ASSERT_EQ(::getsockname(silent, reinterpret_cast<sockaddr*>(&address), &size), 0);
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_THROW(Database("postgresql://kiln@127.0.0.1:" + std::to_string(ntohs(address.sin_port)) + "/kiln"), Error);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(40));
+  ::close(silent);
+}
 
 TEST(PostgreSqlTest, AnAddressWithoutOptionsIsUsedAsItIs) {
   const std::string url = test::PostgresServer::shared().new_database();  // postgresql:///NAME?user=kiln&host=/FOLDER

@@ -11,6 +11,7 @@
 
 #include <kiln/hash.h>
 
+#include "catalog/image_parts.h"
 #include "catalog/local_catalog.h"
 #include "disk/pump.h"
 #include "support/disks.h"
@@ -71,6 +72,25 @@ inline Published publish(Catalog& catalog, const BlockReader& disk, ImageDraft d
   const auto sink = catalog.publish(draft);
   BlockSink* sinks[] = {sink.get()};
   const PassResult pass = pump(disk, sinks, {.workers = 2});
+  sink->finish();
+  return {sink->image(), pass, sink->new_chunks(), sink->all_chunks()};
+}
+
+/// A part for an image that is to come, finished.
+inline std::shared_ptr<const PartSink> store_part(Catalog& catalog, const BlockReader& disk) {
+  std::shared_ptr<PartSink> part = catalog.store(disk.size());
+  BlockSink* sinks[] = {part.get()};
+  (void)pump(disk, sinks, {.workers = 2});
+  part->finish();
+  return part;
+}
+
+inline Published publish(Catalog& catalog, const BlockReader& disk, ImageDraft draft, std::vector<NewPart> parts) {
+  draft.virtual_size = disk.size();
+  const auto sink = catalog.publish(draft);
+  BlockSink* sinks[] = {sink.get()};
+  const PassResult pass = pump(disk, sinks, {.workers = 2});
+  sink->set_parts(std::move(parts));
   sink->finish();
   return {sink->image(), pass, sink->new_chunks(), sink->all_chunks()};
 }

@@ -87,7 +87,7 @@ class MigrationTest : public test::OnBothDatabases {
                    number + "', " + number + ", 'local', 'local', 'web', '" + number +
                    "', 'private', 'available', '2026-01-0" + number +
                    "T03:04:05Z', '', '', 77, 0, '', '', '', '', '', '', '', '{}')";
-        sql << "INSERT INTO image_disks VALUES ('id-" + number + "', 0, :c)", use(content);
+        sql << "INSERT INTO image_disks (image, position, content) VALUES ('id-" + number + "', 0, :c)", use(content);
       }
     });
   }
@@ -97,7 +97,7 @@ class MigrationTest : public test::OnBothDatabases {
     if (!database.empty()) database = test::PostgresServer::shared().new_database();
   }
 
-  static constexpr int newest = 8;
+  static constexpr int newest = 9;
   std::filesystem::path old = folder / "old";
   test::MemoryDisk disk = test::make_disk(1 << 20, 1);
   Image image;

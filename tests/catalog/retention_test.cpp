@@ -24,7 +24,7 @@ class RetentionTest : public test::OnBothDatabases {
   std::string state(const std::string& reference) {
     return std::string(to_text(accounts.as("alice").show(reference).state()));
   }
-  std::vector<Verdict> judge(std::size_t keep) { return Retention(view(), users_).judge("web", keep); }
+  std::vector<Verdict> judge(std::size_t keep) { return Retention(view(), users_).judge("web", KeepRule(keep)); }
   std::vector<ImageEntry> carry_out(const std::vector<Verdict>& verdicts) {
     return Retention(view(), users_).carry_out(verdicts, parse_moment("+7d"));
   }
@@ -44,8 +44,9 @@ TEST_P(RetentionTest, KeepsTheNewest) {
   EXPECT_THAT(going(judge(2)), ElementsAre("2", "1"));
   EXPECT_THAT(going(judge(9)), ElementsAre());
   EXPECT_EQ(judge(2)[1].why, "one of the newest 2");
-  EXPECT_EQ(judge(2)[3].why, "older than the newest 2, and nothing needs it");
-  EXPECT_EQ(test::error_of([&] { (void)Retention(view(), users_).judge("wbe", 1); }).failure(), Failure::invalid);
+  EXPECT_EQ(judge(2)[3].why, "not among the newest 2, and nothing needs it");
+  EXPECT_EQ(test::error_of([&] { (void)Retention(view(), users_).judge("wbe", KeepRule(1)); }).failure(),
+            Failure::invalid);
 }
 
 TEST_P(RetentionTest, WhatCannotBeUsedTakesNobodysPlace) {
@@ -131,10 +132,11 @@ TEST_P(RetentionTest, CarriesOutWhatIsStillTrue) {
 TEST_P(RetentionTest, ReadsTheCatalogOnceAndNotForEachThatGoes) {
   using Clock = std::chrono::steady_clock;
   Image image = accounts.publish("alice", "web:0");
-  const DiskRecord disk{image.content, image.virtual_size, 1};
+  NewDisk disk;
+  disk.disk = {image.content, image.virtual_size, 1};
   for (int i = 1; i <= 300; ++i) {
     image.id = random_id(), image.version = std::to_string(i);
-    (void)accounts.records().add({image, home_region, "alice", "", {}, disk, false, {}, {}, {}});
+    (void)accounts.records().add({image, home_region, "alice", "", {}, disk, {}});
   }
   const auto begin = Clock::now();
   const auto verdicts = judge(1);

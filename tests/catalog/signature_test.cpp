@@ -56,6 +56,23 @@ TEST_P(SignatureTest, EveryImageThatIsPublishedIsSigned) {
                   .name.empty());
 }
 
+TEST_P(SignatureTest, PartsAreSigned) {
+  const auto part = test::store_part(alice, other_disk);
+  test::publish(alice, disk, {"web", "1", "", 0, {}}, {{"disk", "disk1", part}});
+  EXPECT_EQ(verdict("web:1"), "good");
+  for (const char* column : {"role", "name"}) {
+    tamper(std::string("UPDATE image_disks SET ") + column + " = 'vars' WHERE position = 1");
+    EXPECT_EQ(verdict("web:1"), "bad") << column;
+    tamper(std::string("UPDATE image_disks SET ") + column + " = '" + (column[0] == 'r' ? "disk" : "disk1") +
+           "' WHERE position = 1");
+    EXPECT_EQ(verdict("web:1"), "good");
+  }
+  tamper("UPDATE image_disks SET content = (SELECT content FROM image_disks WHERE position = 0) WHERE position = 1");
+  EXPECT_EQ(verdict("web:1"), "bad");
+  tamper("DELETE FROM image_disks WHERE position = 1");
+  EXPECT_EQ(verdict("web:1"), "bad");
+}
+
 TEST_P(SignatureTest, AKeyThatIsNotHereIsUnknown) {
   (void)publish("1");
   ring = {{"other", SigningKey::make().public_key(), true}};

@@ -177,9 +177,9 @@ TEST_F(BadInput, UnknownImageOrInstance) {
 }
 
 TEST_F(BadInput, LaunchOptions) {
-  EXPECT_EQ(
-      refuse({"launch", "web", "--port", "80"}, 2).err,
-      "error: --port takes HOST:GUEST, two ports from 1 to 65535, not \"80\"\nhelp: for example --port 2222:22\n");
+  EXPECT_EQ(refuse({"launch", "web", "--port", "80"}, 2).err,
+            "error: --port takes HOST:GUEST, two ports from 1 to 65535, not \"80\"\nhelp: for example 2222:22, or "
+            "auto:22 for any port of the host that is free\n");
   EXPECT_THAT(refuse({"launch", "web", "--port", "70000:22"}, 2).err, HasSubstr("70000"));
   EXPECT_THAT(refuse({"launch", "web", "--accel", "warp"}, 2).err, HasSubstr("warp"));
   kiln.write("id", "-----BEGIN OPENSSH PRIVATE KEY-----\n");

@@ -49,7 +49,7 @@ TEST_F(Machines, TheLifeOfAnInstance) {
   EXPECT_EQ(kiln({"stop", "one", "--as", "zed"}).status, 2);
   EXPECT_EQ(listed[0]["accelerator"], "tcg");
   EXPECT_EQ(listed[0]["memory"], 256 << 20);
-  EXPECT_THAT(kiln({"ps"}).out, HasSubstr("one   running  web:1  256.0 MiB"));
+  EXPECT_THAT(kiln({"ps"}).out, HasSubstr("one   running  ok      web:1"));
 
   const Answer in_use = kiln({"image", "rm", "web"});
   EXPECT_EQ(in_use.status, 3);
@@ -64,6 +64,14 @@ TEST_F(Machines, TheLifeOfAnInstance) {
   EXPECT_EQ(kiln({"console", "one"}).status, 0);
   EXPECT_EQ(ask({"stop", "one", "--timeout", "1s"})["stopped"], "by_qemu");  // there is no system to shut down
   EXPECT_EQ(ask({"stop", "one"})["stopped"], "already");
+  EXPECT_EQ(kiln({"start", "one", "--as", "zed"}).status, 2);
+  EXPECT_EQ(ask({"start", "one", "--accel", "tcg"})["started"], true);
+  EXPECT_EQ(ask({"start", "one", "--accel", "tcg"})["started"], false);
+  const auto first = ask({"ps"})["instances"][0]["pid"];
+  EXPECT_EQ(ask({"restart", "one", "--timeout", "1s", "--accel", "tcg"})["started"], true);
+  EXPECT_NE(ask({"ps"})["instances"][0]["pid"], first);
+  EXPECT_THAT(kiln({"start", "one"}).out, HasSubstr("one was running already"));
+  EXPECT_EQ(ask({"stop", "one", "--timeout", "1s"})["stopped"], "by_qemu");
   EXPECT_EQ(ask({"rm", "one"})["removed"], "one");
   EXPECT_EQ(ask({"image", "rm", "web", "--now"})["removed"], "web:1");
   EXPECT_TRUE(files_below(kiln.home() / "bases", {".lock"}).empty());

@@ -38,6 +38,19 @@ TEST(Parse, TakesAnOptionBetweenArguments) {
   EXPECT_THAT(parsed.args.all("option"), ElementsAre("compression=zstd"));
 }
 
+TEST(Parse, PassesOnWhatStandsAfterTheMark) {
+  const Parsed parsed = parse({"--as", "bob", "exec", "--timeout", "5s", "web", "--", "ls", "--json", "-l", "--", ""});
+  EXPECT_EQ(parsed.args.text("NAME"), "web");
+  EXPECT_EQ(parsed.args.text("timeout"), "5s");
+  EXPECT_THAT(parsed.args.all("PROGRAM"), ElementsAre("ls", "--json", "-l", "--", ""));
+  EXPECT_FALSE(parsed.args.has("json"));
+  EXPECT_TRUE(parse({"ssh", "web"}).args.all("COMMAND").empty());
+  EXPECT_TRUE(parse({"exec", "web", "--"}).args.all("PROGRAM").empty());
+  EXPECT_STREQ(error_of({"exec", "web", "ls"}).what(), "kiln exec: one argument too many: \"ls\"");
+  EXPECT_EQ(error_of({"exec", "web", "ls"}).hint(), "kiln exec NAME -- PROGRAM...");
+  EXPECT_THAT(parse({"exec", "--help"}).text, HasSubstr("PROGRAM... and its arguments"));
+}
+
 TEST(Parse, FindsVerbsOfAGroup) {
   const Parsed parsed = parse({"image", "show", "web:1"});
   ASSERT_NE(parsed.verb, nullptr);

@@ -1,5 +1,7 @@
 #include "engine/pipeline.h"
 
+#include <kiln/plugin.h>
+
 #include "engine/fixture.h"
 
 namespace kiln::engine {
@@ -81,7 +83,8 @@ const std::vector<Bad> bad_pipelines{
      "help: write $${ for a ${ of the text's own\n1 problem; nothing was run\n"},
     {"plugin of the wrong ABI", source + "[[stage]]\nuse = \"t-old\"\n",
      "p.toml:4:7: error: stage 2 \"t-old\": plugin " + std::string(KILN_BINARY_DIR) +
-         "/tests/plugins/kiln-stage-t-old.so has ABI 99, this kiln has 1\n    4 | use = \"t-old\"\n"
+         "/tests/plugins/kiln-stage-t-old.so has ABI 99, this kiln has " + std::to_string(abi) +
+         "\n    4 | use = \"t-old\"\n"
          "      |       ^^^^^^^\nhelp: build it again against this kiln, or remove the file\n"
          "1 problem; nothing was run\n"},
 };

@@ -87,6 +87,32 @@ TEST(Drive, ExportsMovesAndCloses) {
   }
 }
 
+TEST(Drive, IsExchangedForAnotherDiskOnTheSameBaseAndMovesOn) {
+  const test::TempDir dir;
+  test::qemu_img({"create", "-q", "-f", "qcow2", dir / "base.qcow2", "1M"});
+  for (const char* one : {"a.qcow2", "b.qcow2"}) test::make_overlay(dir / one, dir / "base.qcow2");
+  test::make_overlay(dir / "c.qcow2", dir / "b.qcow2");
+  Drive drive(dir / "a.qcow2", dir.path());
+  const std::string uri = "nbd+unix:///?socket=" + drive.socket().string();
+  const auto does = [](const std::string& what, const std::string& disk, const char* format) {
+    const test::Outcome o = test::run({"qemu-io", "-f", format, "-c", what, disk});
+    EXPECT_EQ(o.status, 0) << o.output;
+    EXPECT_THAT(o.output, testing::Not(HasSubstr("failed"))) << what << " " << disk;
+  };
+  does("write -P 0x41 0 64k", uri, "raw");
+  drive.exchange(dir / "b.qcow2");
+  does("read -P 0 0 64k", uri, "raw");  // nothing of the first is seen
+  does("write -P 0x42 64k 64k", uri, "raw");
+  does("read -P 0x41 0 64k", dir / "a.qcow2", "qcow2");  // it is closed: qemu-io may open it to write
+  drive.move_to(dir / "c.qcow2");
+  does("write -P 0x43 128k 64k", uri, "raw");
+  drive.close();
+  does("read -P 0x42 64k 64k", dir / "c.qcow2", "qcow2");
+  does("read -P 0x43 128k 64k", dir / "c.qcow2", "qcow2");
+  does("read -P 0 128k 64k", dir / "b.qcow2", "qcow2");
+  does("read -P 0 64k 192k", dir / "a.qcow2", "qcow2");
+}
+
 TEST(Drive, TheLayerLeftBehindMayBeRenamedAndIsNotWritten) {
   const test::TempDir dir;
   test::qemu_img({"create", "-q", "-f", "qcow2", dir / "a.qcow2", "1M"});

@@ -40,6 +40,8 @@ class StageContext final : public Context {
   Catalog& catalog() override { throw Error("no catalog in this test"); }
   Machines& machines() override { throw Error("no machines in this test"); }
   Facts& facts() override { return facts_; }
+  std::vector<NewPart>& parts() override { return parts_; }
+  void add_part(const std::string&, const std::string&, const BlockReader&) override { throw Error("not a source"); }
   void produce(std::shared_ptr<const BlockReader>) override { throw Error("not a source"); }
   void produce_empty(std::uint64_t) override { throw Error("not a source"); }
   Guest& guest() override;
@@ -53,6 +55,7 @@ class StageContext final : public Context {
  private:
   std::filesystem::path layer_, folder_;
   Facts facts_;
+  std::vector<NewPart> parts_;
   std::unique_ptr<Session> session_;
 };
 

@@ -8,6 +8,7 @@
 #include <kiln/file.h>
 
 #include "process/process.h"
+#include "support/disk_size.h"
 #include "support/temp.h"
 #include "support/tiny_image.h"
 
@@ -22,6 +23,7 @@ const Accelerator tcg{"tcg", ""};
 BootSpec spec_for(const test::TempDir& dir, const std::filesystem::path& disk) {
   BootSpec spec;
   spec.disk = disk;
+  spec.disk_size = test::disk_size(disk);
   spec.folder = dir.path();
   spec.memory = Bytes{128u << 20};
   spec.cpus = 1;

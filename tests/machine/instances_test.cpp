@@ -11,6 +11,7 @@
 
 #include "machine/instance_record.h"
 #include "machine/qemu.h"
+#include "machine/seed.h"
 #include "support/temp.h"
 
 namespace kiln {
@@ -35,9 +36,14 @@ Instance put(const std::filesystem::path& home, const std::string& name, const P
   i.image = "web:1";
   i.created = "2026-01-01T00:00:00Z";
   i.accelerator = "tcg";
-  i.firmware = Firmware::uefi;
-  i.memory = Bytes{1u << 30};
-  i.cpus = 2;
+  i.hardware.firmware = Firmware::uefi;
+  i.hardware.disk_bus = DiskBus::nvme;
+  i.hardware.nic = Nic::e1000e;
+  i.hardware.tap = "tap7";
+  i.disk_size = 5u << 20;
+  i.uuid = "u-1";
+  i.mac = "52:54:00:00:00:01";
+  i.token = "t-1";
   i.ports = {{2222, 22}};
   i.process = process;
   i.boot_id = host_boot_id();
@@ -45,14 +51,6 @@ Instance put(const std::filesystem::path& home, const std::string& name, const P
   std::filesystem::create_directories(i.folder);
   write_instance(i);
   return i;
-}
-
-TEST(InstanceName, BecomesAHostName) {
-  for (const char* good : {"a", "web", "Web-2", "0", "a-b-c"}) EXPECT_TRUE(valid_instance_name(good)) << good;
-  for (const char* bad : {"", "-a", "a-", "a.b", "a/b", "..", "a b", "ä", "a_b"})
-    EXPECT_FALSE(valid_instance_name(bad)) << bad;
-  EXPECT_TRUE(valid_instance_name(std::string(63, 'a')));
-  EXPECT_FALSE(valid_instance_name(std::string(64, 'a')));
 }
 
 TEST(Instances, AHomeWithoutAnyIsEmpty) {
@@ -76,8 +74,15 @@ TEST(Instances, TheRecordReadsBack) {
   EXPECT_EQ(read.image_id, "img-1");
   EXPECT_EQ(read.image, "web:1");
   EXPECT_EQ(read.created, wrote.created);
-  EXPECT_EQ(read.firmware, Firmware::uefi);
-  EXPECT_EQ(read.memory, wrote.memory);
+  EXPECT_EQ(read.hardware.firmware, Firmware::uefi);
+  EXPECT_EQ(read.hardware.memory, wrote.hardware.memory);
+  EXPECT_EQ(read.hardware.disk_bus, DiskBus::nvme);
+  EXPECT_EQ(read.hardware.nic, Nic::e1000e);
+  EXPECT_EQ(read.hardware.tap, "tap7");
+  EXPECT_EQ(read.disk_size, 5u << 20);
+  EXPECT_EQ(read.uuid, "u-1");
+  EXPECT_EQ(read.mac, "52:54:00:00:00:01");
+  EXPECT_EQ(read.token, "t-1");
   ASSERT_EQ(read.ports.size(), 1u);
   EXPECT_EQ(read.ports[0].host, 2222);
   EXPECT_EQ(read.process, wrote.process);
@@ -233,8 +238,13 @@ class LaunchRefused : public testing::Test {
     return error_of([&] { Instances(home_.path()).launch(base_, spec, {"tcg", ""}); });
   }
   void TearDown() override { EXPECT_THAT(Instances(home_.path()).instances_of("img-9"), IsEmpty()); }
+  std::filesystem::path put_base() const {
+    write_text(home_ / "base.qcow2", "no disk");
+    return home_ / "base.qcow2";
+  }
   test::TempDir home_;
-  LaunchBase base_{{"/nowhere/base.qcow2", "qcow2"}, "img-9", "web:9", "web", Firmware::bios};
+  // Whatever is not refused meets a QEMU that finds no qcow2 in it.
+  LaunchBase base_{{put_base(), "qcow2"}, "img-9", "web:9", "web", 1u << 20};
 };
 
 TEST_F(LaunchRefused, ForItsName) {
@@ -271,7 +281,128 @@ TEST_F(LaunchRefused, ForAPortThatIsTaken) {
 }
 
 TEST_F(LaunchRefused, ForABaseThatIsNotThere) {
-  EXPECT_THAT(launch({}), HasSubstr("qemu-img exited with status 1"));
+  std::filesystem::remove(base_.disk.file);
+  EXPECT_EQ(launch({}), "the disk of web:9 is not there | is everything of KILN_HOME there?");
+}
+
+TEST_F(LaunchRefused, ForTooManyAndForASmallerDisk) {
+  LaunchSpec spec;
+  spec.count = 501;
+  EXPECT_THAT(launch(spec), HasSubstr("a launch makes 1 to 500 instances"));
+  spec.count = 1;
+  spec.disk_size = 512;
+  EXPECT_EQ(launch(spec),
+            "the disk of web:9 has 1.0 MiB, which is more than 512 B | give a larger --disk-size, or leave it out");
+}
+
+TEST_F(LaunchRefused, ForWhatTheHostHasNoRoomFor) {
+  LaunchSpec spec;
+  spec.count = 500;
+  spec.memory = Bytes{std::uint64_t{1} << 40};
+  const std::string said = launch(spec);
+  EXPECT_THAT(said, HasSubstr("500 machines of 1.0 TiB need 500.0 TiB of memory, and this host has "));
+  EXPECT_THAT(said, HasSubstr("--overcommit"));
+}
+
+TEST_F(LaunchRefused, ForAHardwareThatThereIsNot) {
+  LaunchSpec spec;
+  spec.disk_bus = "floppy";
+  EXPECT_EQ(launch(spec), "there is no disk bus \"floppy\" | there are: virtio, scsi, sata, nvme");
+  spec.disk_bus = "";
+  spec.network = "tap=../x";
+  EXPECT_EQ(launch(spec), "there is no network \"tap=../x\" | give user, or tap=NAME");
+}
+
+/// Remembers what it was asked for.
+class FakeDriver final : public Driver {
+ public:
+  void look(const std::vector<Instance*>& asked, Duration) override {
+    calls.push_back("look " + std::to_string(asked.size()));
+    for (Instance* i : asked) {
+      i->state = state;
+      i->reason = "the host said so";
+    }
+  }
+  void launch(const Instance& i, const Seed& seed, bool start, const std::stop_token&) override {
+    calls.push_back(std::string(start ? "launch " : "make ") + i.name + " " + i.connect + " " + i.base.file.string() +
+                    " " + seed.hostname);
+    EXPECT_TRUE(std::filesystem::exists(i.folder / "instance.json"));
+    if (fails) throw Error("the host has no room");
+  }
+  void start(const Instance& i, const std::stop_token&) override { calls.push_back("start " + i.name); }
+  Stopped stop(const Instance& i, Duration, const std::stop_token&) override {
+    calls.push_back("stop " + i.name);
+    return Stopped::by_guest;
+  }
+  void remove(const Instance& i) override {
+    calls.push_back("remove " + i.name);
+    if (fails) throw Error("the host does not answer");
+  }
+  std::string serial_text(const Instance&, std::uint64_t) override { return "tick"; }
+  std::unique_ptr<Console> open_console(const Instance&) override { return nullptr; }
+
+  std::vector<std::string> calls;
+  Instance::State state = Instance::State::stopped;
+  bool fails = false;
+};
+
+class OnAnotherHost : public testing::Test {
+ protected:
+  Launched launch() {
+    LaunchSpec spec;
+    spec.driver = "libvirt";
+    spec.connect = "qemu:///there";
+    return instances_.launch({{"/pool/base", "raw"}, "img-1", "web:1", "web"}, spec, {"tcg", ""}).front();
+  }
+  test::TempDir home_;
+  FakeDriver driver_;
+  Instances instances_{home_.path(), {}, &driver_};
+};
+
+TEST_F(OnAnotherHost, EverythingIsAskedOfItsDriver) {
+  EXPECT_EQ(launch().name, "web");
+  EXPECT_EQ(driver_.calls, std::vector<std::string>{"launch web qemu:///there /pool/base web"});
+  driver_.calls.clear();
+  std::vector<Instance> listed = instances_.list();
+  ASSERT_EQ(listed.size(), 1U);
+  EXPECT_EQ(listed[0].state, Instance::State::unknown);
+  EXPECT_THAT(driver_.calls, IsEmpty());
+  instances_.ask_hosts(listed);
+  EXPECT_EQ(listed[0].state, Instance::State::stopped);
+  EXPECT_EQ(listed[0].reason, "the host said so");
+  EXPECT_EQ(listed[0].connect, "qemu:///there");
+  EXPECT_EQ(listed[0].uuid.size(), 36U);
+  EXPECT_EQ(instances_.serial_text("web", 100), "tick");
+  driver_.calls.clear();
+  EXPECT_TRUE(instances_.start("web", {"tcg", ""}));
+  EXPECT_EQ(instances_.stop("web"), Stopped::by_guest);
+  EXPECT_EQ(instances_.remove("web"), std::nullopt);
+  EXPECT_EQ(driver_.calls,
+            (std::vector<std::string>{"look 1", "start web", "look 1", "stop web", "look 1", "remove web"}));
+  EXPECT_THAT(instances_.list(), IsEmpty());
+}
+
+TEST_F(OnAnotherHost, AFailedLaunchLeavesNoRecord) {
+  driver_.fails = true;
+  EXPECT_THAT(error_of([&] { launch(); }), HasSubstr("no room"));
+  EXPECT_THAT(instances_.list(), IsEmpty());
+}
+
+TEST_F(OnAnotherHost, OnlyForceGivesUpWhatCannotBeReached) {
+  launch();
+  driver_.fails = true;
+  driver_.state = Instance::State::unknown;
+  EXPECT_THAT(error_of([&] { instances_.remove("web"); }), HasSubstr("does not answer"));
+  EXPECT_EQ(instances_.list().size(), 1U);
+  EXPECT_STREQ(instances_.remove("web", true).value().what(), "the host does not answer");
+  EXPECT_THAT(instances_.list(), IsEmpty());
+}
+
+TEST_F(OnAnotherHost, AKilnWithoutTheDriverSaysSo) {
+  launch();
+  const Instances without(home_.path());
+  EXPECT_EQ(without.get("web").state, Instance::State::unknown);
+  EXPECT_THAT(error_of([&] { without.stop("web"); }), HasSubstr("which this kiln does not have"));
 }
 
 }  // namespace

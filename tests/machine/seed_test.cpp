@@ -29,6 +29,7 @@ TEST(Seed, IsAnIsoThatNoCloudFinds) {
   };
   EXPECT_EQ(content("meta-data"), meta_data({"iid-1", "web", {}, ""}));
   EXPECT_EQ(content("user-data"), user_data({"", "", {key}, ""}));
+  EXPECT_EQ(content("vendor-data"), vendor_data({}));
 }
 
 TEST(Seed, MetaDataNamesTheMachine) {
@@ -47,6 +48,16 @@ TEST(Seed, UserDataHoldsKeysWhateverTheirCommentIs) {
 
 TEST(Seed, UserDataOfTheUsersReplacesIt) {
   EXPECT_EQ(user_data({"", "", {key}, "#!/bin/sh\necho hi\n"}), "#!/bin/sh\necho hi\n");
+}
+
+TEST(Seed, VendorDataMakesEachMachineItself) {
+  const std::string text = vendor_data({.uuid = "00000000-0000-4000-8000-00000000000a", .random = "beef"});
+  ASSERT_TRUE(text.starts_with("#cloud-config\n"));
+  const auto config = nlohmann::json::parse(text.substr(14));
+  EXPECT_EQ(config["ssh_deletekeys"], true);
+  EXPECT_EQ(config["random_seed"]["data"], "beef");
+  EXPECT_THAT(config["bootcmd"][0].back().get<std::string>(), HasSubstr("echo 0000000000004000800000000000000a >"));
+  EXPECT_FALSE(nlohmann::json::parse(vendor_data({}).substr(14)).contains("bootcmd"));
 }
 
 TEST(Seed, RefusesWhatIsNoPublicKey) {

@@ -9,7 +9,8 @@
 namespace kiln::test {
 
 /// Runs `body` in a child process with an empty folder that holds about `bytes` bytes. What it EXPECTs or throws counts
-/// for the test that calls. Marks the test as skipped when the host allows no such mount.
+/// for the test that calls. Marks the test as skipped when the host allows no such mount; in CI it
+/// fails.
 void on_small_disk(std::uint64_t bytes, const std::function<void(const std::filesystem::path&)>& body);
 
 /// What a folder holds, names joined by a space.

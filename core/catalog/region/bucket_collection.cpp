@@ -7,6 +7,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "catalog/image_parts.h"
 #include "catalog/region/bucket_turns.h"
 #include "catalog/region/bucket_usage.h"
 
@@ -48,7 +49,7 @@ class Needs {
  public:
   explicit Needs(const BucketObjects& objects) : objects_(objects) {
     for (const ImageEntry& entry : objects.images("")) {
-      contents_.insert(entry.image.content);
+      for (const Digest& content : contents_of(entry.image)) contents_.insert(content);
       ids_.insert(entry.image.id);
       documents_.insert(BucketObjects::document_key(entry.image.id));
     }

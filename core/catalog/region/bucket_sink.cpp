@@ -1,6 +1,7 @@
 #include "catalog/region/bucket_sink.h"
 
 #include <algorithm>
+#include <stdexcept>
 
 #include "catalog/names.h"
 #include "catalog/pack_file.h"
@@ -21,23 +22,50 @@ std::span<const std::byte> as_bytes(const std::string& text) {
   return std::as_bytes(std::span(text));
 }
 
+/// The pass over a part.
+class BucketPart final : public RegionSink {
+ public:
+  explicit BucketPart(BucketDisk& disk) : disk_(disk) {}
+
+  std::unique_ptr<RegionSink> part(const ImagePart&, const Manifest&) override {
+    throw std::logic_error("a part has no parts");
+  }
+  bool knows(const Digest& digest) const override { return disk_.knows(digest); }
+  std::unique_ptr<Encoded> encode(std::shared_ptr<const Batch> batch) const override {
+    return disk_.encode(std::move(batch));
+  }
+  void append(Encoded&) override {}
+  void store(Encoded& encoded) override { disk_.store(encoded); }
+  void finish() override { disk_.send_manifest(); }
+  std::uint64_t moved_chunks() const override { return disk_.stored(); }
+  std::uint64_t moved_bytes() const override { return disk_.sent_bytes(); }
+
+ private:
+  BucketDisk& disk_;
+};
+
 }  // namespace
 
 BucketSink::BucketSink(std::shared_ptr<const BucketObjects> objects, ImageEntry copy, Manifest manifest,
                        std::string channel)
     : objects_(std::move(objects)),
       copy_(std::move(copy)),
-      manifest_(std::move(manifest)),
       channel_(std::move(channel)),
-      marker_(*objects_, manifest_.content()),
-      present_(objects_->present(marker_.key())) {}
+      marker_(*objects_, manifest.content()),
+      present_(objects_->present(marker_.key())),
+      disk_(*objects_, marker_, present_, std::move(manifest)) {}
 
-bool BucketSink::is_first(const Digest& digest) const {
+std::unique_ptr<RegionSink> BucketSink::part(const ImagePart&, const Manifest& manifest) {
+  parts_.push_back(std::make_unique<BucketDisk>(*objects_, marker_, present_, manifest));
+  return std::make_unique<BucketPart>(*parts_.back());
+}
+
+bool BucketDisk::is_first(const Digest& digest) const {
   const std::lock_guard lock(mutex_);
   return taken_.insert(digest).second;
 }
 
-std::unique_ptr<Encoded> BucketSink::encode(std::shared_ptr<const Batch> batch) const {
+std::unique_ptr<Encoded> BucketDisk::encode(std::shared_ptr<const Batch> batch) const {
   auto out = std::make_unique<Records>();
   for (std::size_t i = 0; i < batch->digests.size(); ++i) {
     const Digest& digest = batch->digests[i];
@@ -48,25 +76,32 @@ std::unique_ptr<Encoded> BucketSink::encode(std::shared_ptr<const Batch> batch) 
   return out;
 }
 
-void BucketSink::store(Encoded& encoded) {
+void BucketDisk::store(Encoded& encoded) {
   marker_.renew();
   for (const Records::Record& record : static_cast<Records&>(encoded).records) {
-    if (objects_->bucket().put_new(BucketObjects::chunk_key(record.digest), record.bytes)) ++stored_;
+    if (objects_.bucket().put_new(BucketObjects::chunk_key(record.digest), record.bytes)) ++stored_;
     sent_bytes_ += record.bytes.size();
   }
 }
 
-/// The list of digests is what says which chunks are there: it is read back.
-void BucketSink::send_manifest() const {
-  const std::string key = BucketObjects::manifest_key(manifest_.content());
-  const bool is_new = objects_->bucket().put_new(key, manifest_.bytes());
-  const auto stored = objects_->bucket().get(key, manifest_.bytes().size());
-  if (!stored || !std::ranges::equal(*stored, manifest_.bytes()))
-    throw Error("region \"" + objects_->region() + "\" did not keep the manifest as it was sent",
-                "remove this object and copy again", {objects_->bucket().url() + "/" + key});
-  if (marker_.is_there()) return;
-  if (is_new) objects_->bucket().remove(key);  // others must not count on its chunks
+void BucketDisk::send_manifest() {
   marker_.require();
+  const std::string key = BucketObjects::manifest_key(manifest_.content());
+  const bool is_new = objects_.bucket().put_new(key, manifest_.bytes());
+  const auto stored = objects_.bucket().get(key, manifest_.bytes().size());
+  if (!stored || !std::ranges::equal(*stored, manifest_.bytes()))
+    throw Error("region \"" + objects_.region() + "\" did not keep the manifest as it was sent",
+                "remove this object and copy again", {objects_.bucket().url() + "/" + key});
+  is_sent_ = marker_.is_there();
+  if (is_sent_) return;
+  if (is_new) objects_.bucket().remove(key);  // others must not count on its chunks
+  marker_.require();
+}
+
+void BucketSink::require_parts() const {
+  const auto sent = [](const std::unique_ptr<BucketDisk>& part) { return part->is_sent(); };
+  if (parts_.size() != copy_.image.parts.size() || !std::ranges::all_of(parts_, sent))
+    throw Error("a part of image " + copy_.reference() + " has not arrived", "copy it again");
 }
 
 /// Whether this very request has claimed it.
@@ -85,10 +120,11 @@ bool BucketSink::claim_name() const {
 
 void BucketSink::finish() {
   const s3::Bucket& bucket = objects_->bucket();
-  marker_.require();
-  send_manifest();
+  require_parts();
+  disk_.send_manifest();
   copy_.image.created = now_moment();
-  copy_.image.stored_bytes = sent_bytes_;
+  copy_.image.stored_bytes = disk_.sent_bytes();
+  for (const auto& part : parts_) copy_.image.stored_bytes += part->sent_bytes();
   bucket.put(BucketObjects::document_key(copy_.image.id), as_bytes(to_document(copy_)));
   const bool claimed = claim_name();
   // While the marker is there, no collection has gone on without it; and those that begin from now on see the name.

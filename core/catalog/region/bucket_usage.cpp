@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <set>
@@ -18,17 +19,18 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int record_version = 1;
+constexpr int record_version = 1, version_with_parts = 2;
 constexpr std::size_t weight_size = 40, weights_limit = 1u << 30;
 /// By which the clocks of a host and of the object store may differ.
 constexpr std::chrono::hours clock_difference{24};
 
-/// From when to when an image was there. `removed` is empty as long as it is.
+/// From when to when a disk of an image was there. `removed` is empty as long as it is.
 struct Stay {
   std::string id, owner;
   Digest content;
   std::uint64_t virtual_size = 0;
   Moment created, removed;
+  bool is_part = false;
 };
 
 /// An image that is removed and copied there again has been there twice.
@@ -40,7 +42,28 @@ std::string weights_key(const Digest& content) {
   return "weights/" + to_hex(content);
 }
 
-Stay removed_stay(const BucketObjects& objects, const std::string& key) {
+void add_parts(std::vector<Stay>& stays, const std::vector<ImagePart>& parts) {
+  for (const ImagePart& part : parts) {
+    Stay& stay = stays.emplace_back(stays.front());
+    stay.content = part.content;
+    stay.virtual_size = part.virtual_size;
+    stay.is_part = true;
+  }
+}
+
+std::vector<ImagePart> parts_in(const json& record) {
+  std::vector<ImagePart> out;
+  if (record.at("kiln") != version_with_parts) return out;
+  for (const json& part : record.at("parts")) {
+    const auto content = parse_digest(part.at("content").get<std::string>());
+    if (!content) throw Error("the content of a part is none");
+    out.push_back({"", "", *content, part.at("virtual_size")});
+  }
+  return out;
+}
+
+/// Of the image's disks, the system disk first.
+std::vector<Stay> removed_stays(const BucketObjects& objects, const std::string& key) {
   const auto body = objects.bucket().get(key, BucketObjects::document_limit);
   try {
     if (!body) throw Error("it is not there");
@@ -52,7 +75,9 @@ Stay removed_stay(const BucketObjects& objects, const std::string& key) {
     if (!content || removal_key(stay.id, stay.created) != key) throw Error("it tells of another image");
     stay.content = *content;
     stay.removed = moment_at(std::max(unix_time(stay.removed), unix_time(stay.created)));
-    return stay;
+    std::vector<Stay> out{stay};
+    add_parts(out, parts_in(record));
+    return out;
   } catch (const std::exception& error) {
     throw Error("a record of usage in region \"" + objects.region() + "\" is damaged",
                 "remove it: the time of one image will then be missing",
@@ -66,27 +91,29 @@ std::vector<Stay> stays_since(const BucketObjects& objects, const Moment& from) 
   std::set<std::string> present;
   for (const ImageEntry& entry : objects.images("")) {
     const Image& image = entry.image;
-    out.push_back({image.id, entry.owner, image.content, image.virtual_size, image.created, ""});
+    std::vector<Stay> stays{{image.id, entry.owner, image.content, image.virtual_size, image.created, ""}};
+    add_parts(stays, image.parts);
+    std::ranges::move(stays, std::back_inserter(out));
     present.insert(removal_key(image.id, image.created));
   }
   std::vector<std::string> keys;
   for (const s3::Listed& record : objects.bucket().list_objects("usage/"))
     if (later(record.modified, clock_difference) >= from && !present.contains(record.key)) keys.push_back(record.key);
-  const std::size_t there = out.size();
-  out.resize(there + keys.size());
-  BucketObjects::for_each(keys.size(), [&](std::size_t i) { out[there + i] = removed_stay(objects, keys[i]); });
+  std::vector<std::vector<Stay>> removed(keys.size());
+  BucketObjects::for_each(keys.size(), [&](std::size_t i) { removed[i] = removed_stays(objects, keys[i]); });
+  for (std::vector<Stay>& stays : removed) std::ranges::move(stays, std::back_inserter(out));
   return out;
 }
 
 UsageRecords::Pending changes_of(const std::string& region, const std::vector<Stay>& stays) {
   UsageRecords::Pending out;
-  std::map<std::pair<std::string, Digest>, Holding> holdings;
+  std::map<std::tuple<std::string, Digest, bool>, Holding> holdings;
   for (const Stay& stay : stays) {
-    const StoredChange came{0, stay.created, region, stay.owner, stay.content, stay.virtual_size, true};
+    const StoredChange came{0, stay.created, region, stay.owner, stay.content, stay.virtual_size, true, stay.is_part};
     out.changes.push_back(came);
     if (stay.removed.empty()) {
-      Holding& holding = holdings[{stay.owner, stay.content}];
-      holding = {region, stay.owner, stay.content, stay.virtual_size, holding.images + 1};
+      Holding& holding = holdings[{stay.owner, stay.content, stay.is_part}];
+      holding = {region, stay.owner, stay.content, stay.virtual_size, holding.images + 1, stay.is_part};
       continue;
     }
     out.changes.push_back(came);
@@ -146,15 +173,18 @@ class BucketWeights final : public ChunkWeights {
 
 void record_removal(const BucketObjects& objects, const ImageEntry& entry, const Moment& removed) {
   const Image& image = entry.image;
-  const json record{{"kiln", record_version},
-                    {"id", image.id},
-                    {"owner", entry.owner},
-                    {"name", image.name},
-                    {"version", image.version},
-                    {"content", "sha256:" + to_hex(image.content)},
-                    {"virtual_size", image.virtual_size},
-                    {"created", image.created},
-                    {"removed", removed}};
+  json record{{"kiln", record_version},
+              {"id", image.id},
+              {"owner", entry.owner},
+              {"name", image.name},
+              {"version", image.version},
+              {"content", "sha256:" + to_hex(image.content)},
+              {"virtual_size", image.virtual_size},
+              {"created", image.created},
+              {"removed", removed}};
+  if (!image.parts.empty()) record["kiln"] = version_with_parts;
+  for (const ImagePart& part : image.parts)
+    record["parts"].push_back({{"content", "sha256:" + to_hex(part.content)}, {"virtual_size", part.virtual_size}});
   const std::string text = record.dump(1, ' ', false, json::error_handler_t::replace);
   objects.bucket().put(removal_key(image.id, image.created), std::as_bytes(std::span(text)));
 }

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "catalog/image_parts.h"
 #include "catalog/names.h"
 #include "catalog/store.h"
 #include "disk/pump.h"
@@ -100,7 +101,7 @@ std::optional<ImageEntry> there(const Region& to, const ImageEntry& copy) {
     if (state == ImageState::creating || state == ImageState::failed) continue;  // whoever is faster takes its place
     if (state == ImageState::trashed)
       throw refused(what + " is " + std::string(to_text(state)), "restore it there, or remove it there for good");
-    if (entry.image.content != copy.image.content)
+    if (contents_of(entry.image) != contents_of(copy.image))
       throw invalid(what + " is another one: its content differs",
                     "a published image never changes: publish this one under another version",
                     {"here:  sha256:" + to_hex(copy.image.content), "there: sha256:" + to_hex(entry.image.content)});
@@ -109,9 +110,27 @@ std::optional<ImageEntry> there(const Region& to, const ImageEntry& copy) {
   return std::nullopt;
 }
 
-std::uint64_t distinct_chunks(const Manifest& manifest) {
+/// One disk of the image that is copied: the parts in their order, then the system disk.
+struct Piece {
+  Image image;  ///< as Region::read() takes it
+  Manifest manifest;
+};
+
+std::vector<Piece> pieces_of(const Region& from, const Image& image) {
+  std::vector<Piece> out;
+  for (const ImagePart& part : image.parts) {
+    Image disk = disk_of(image, part);
+    Manifest manifest = from.manifest(disk);
+    out.push_back({std::move(disk), std::move(manifest)});
+  }
+  out.push_back({image, from.manifest(image)});
+  return out;
+}
+
+std::uint64_t distinct_chunks(const std::vector<Piece>& pieces) {
   std::unordered_set<Digest> distinct;
-  for (const Manifest::Entry& entry : manifest.entries()) distinct.insert(entry.digest);
+  for (const Piece& piece : pieces)
+    for (const Manifest::Entry& entry : piece.manifest.entries()) distinct.insert(entry.digest);
   return distinct.size();
 }
 
@@ -139,6 +158,39 @@ void move_missing(const BlockReader& source, const Manifest& manifest, RegionSin
   }
 }
 
+void add_figures(CopyReport& report, const RegionSink& sink) {
+  report.moved_chunks += sink.moved_chunks();
+  report.moved_bytes += sink.moved_bytes();
+  report.resumed_chunks += sink.resumed_chunks();
+  report.resumed_bytes += sink.resumed_bytes();
+}
+
+/// All disks; the figures of the parts. Progress is that of all of them together.
+void move_all(const Region& from, const std::vector<Piece>& pieces, const std::vector<ImagePart>& parts,
+              RegionSink& sink, unsigned workers, const CopyOptions& options, CopyReport& report) {
+  std::uint64_t before = 0, total = 0, in_piece = 0;
+  for (const Piece& piece : pieces) total += piece.manifest.entries().size() * chunk_size;
+  CopyOptions piecewise = options;
+  if (options.progress && pieces.size() > 1)
+    piecewise.progress = [&](std::uint64_t done, std::uint64_t) {
+      options.progress(std::min(total, before + std::min(done, in_piece)), total);
+    };
+  for (std::size_t i = 0; i < pieces.size(); ++i) {
+    const Piece& piece = pieces[i];
+    in_piece = piece.manifest.entries().size() * chunk_size;
+    const auto source = from.read(piece.image);
+    if (i == parts.size()) {
+      move_missing(*source, piece.manifest, sink, workers, piecewise);
+    } else {
+      const auto part = sink.part(parts[i], piece.manifest);
+      move_missing(*source, piece.manifest, *part, workers, piecewise);
+      part->finish();
+      add_figures(report, *part);
+    }
+    before += in_piece;
+  }
+}
+
 bool contains(const std::vector<std::string>& words, const std::string& word) {
   return std::ranges::find(words, word) != words.end();
 }
@@ -153,8 +205,8 @@ CopyReport copy_image(const Region& from, const ImageEntry& original, Region& to
   if (options.admit && copy.owner != original.owner) options.admit(original);
   inherit_revocation_to_come(from, copy);
   CopyReport report{.region = to.name(), .image = copy};
-  const Manifest manifest = from.manifest(original.image);
-  report.all_chunks = distinct_chunks(manifest);
+  const std::vector<Piece> pieces = pieces_of(from, original.image);
+  report.all_chunks = distinct_chunks(pieces);
   if (auto found = there(to, copy)) {
     report.was_there = true;
     report.state_changed = to.follow(*found, copy.life);
@@ -164,9 +216,8 @@ CopyReport copy_image(const Region& from, const ImageEntry& original, Region& to
     report.channel_moved = true;
     return report;
   }
-  const auto source = from.read(original.image);
-  const auto sink = to.receive(copy, manifest, options.channel);
-  move_missing(*source, manifest, *sink, workers_between(from, to), options);
+  const auto sink = to.receive(copy, pieces.back().manifest, options.channel);
+  move_all(from, pieces, original.image.parts, *sink, workers_between(from, to), options, report);
   // It may have been revoked, or a share of it ended, while it was read.
   (void)from.resolve(original.image.id, Action::copy);
   try {
@@ -177,10 +228,7 @@ CopyReport copy_image(const Region& from, const ImageEntry& original, Region& to
     return {.region = to.name(), .image = std::move(*found), .was_there = true, .all_chunks = report.all_chunks};
   }
   report.channel_moved = !options.channel.empty();
-  report.moved_chunks = sink->moved_chunks();
-  report.moved_bytes = sink->moved_bytes();
-  report.resumed_chunks = sink->resumed_chunks();
-  report.resumed_bytes = sink->resumed_bytes();
+  add_figures(report, *sink);
   return report;
 }
 

@@ -16,7 +16,7 @@ struct CopyOptions {
   std::function<void(const ImageEntry& original)> admit = {};
   std::string channel = {};   ///< of the copy's name, to be pointed at it; empty: none
   std::stop_token stop = {};  ///< once asked for, throws cancelled()
-  /// Bytes of the disk's data that are there so far, and in all. By one thread at a time.
+  /// Bytes of the disks' data that are there so far, and in all. By one thread at a time.
   std::function<void(std::uint64_t done, std::uint64_t total)> progress = {};
 };
 
@@ -26,7 +26,7 @@ struct CopyReport {
   bool was_there = false;
   bool channel_moved = false;
   bool state_changed = false;                      ///< it was there, and has the original's dates now
-  std::uint64_t moved_chunks = 0, all_chunks = 0;  ///< all: distinct ones of the disk
+  std::uint64_t moved_chunks = 0, all_chunks = 0;  ///< all: distinct ones of all disks
   std::uint64_t moved_bytes = 0;                   ///< as they are stored
   /// What another copy had moved before it was killed or interrupted, and this one went on from.
   std::uint64_t resumed_chunks = 0, resumed_bytes = 0;

@@ -1,20 +1,64 @@
 #include "catalog/region/folder_region.h"
 
+#include <stdexcept>
 #include <tuple>
 #include <utility>
 
 #include "catalog/publication.h"
 #include "catalog/store.h"
+#include "catalog/stored_part.h"
 
 namespace kiln {
 namespace {
+
+/// A part, stored in the other catalog until the image names it.
+class FolderPart final : public RegionSink {
+ public:
+  FolderPart(std::shared_ptr<StoredPart> part, ImagePart what, Publication& image)
+      : part_(std::move(part)), what_(std::move(what)), image_(image) {}
+
+  std::unique_ptr<RegionSink> part(const ImagePart&, const Manifest&) override {
+    throw std::logic_error("a part has no parts");
+  }
+  bool knows(const Digest& digest) const override { return part_->knows(digest); }
+  std::unique_ptr<Encoded> encode(std::shared_ptr<const Batch> batch) const override {
+    return part_->encode(std::move(batch));
+  }
+  void append(Encoded& encoded) override { part_->append(encoded); }
+  void store(Encoded& encoded) override { part_->store(encoded); }
+  void finish() override {
+    part_->finish();
+    what_.content = part_->content();
+    image_.add_part({what_, part_->lease(), part_->stored_bytes()});
+    image_.disk().count_on_what_is_here();  // disks of one image often have the same chunks
+  }
+  void resume(const Manifest& manifest, const std::stop_token& stop) override { part_->disk().resume(manifest, stop); }
+  void leave() noexcept override { part_->disk().leave(); }
+
+  std::uint64_t moved_chunks() const override { return part_->new_chunks() - resumed_chunks(); }
+  std::uint64_t moved_bytes() const override { return part_->stored_bytes() - resumed_bytes(); }
+  std::uint64_t resumed_chunks() const override { return part_->disk().resumed_chunks(); }
+  std::uint64_t resumed_bytes() const override { return part_->disk().resumed_bytes(); }
+
+ private:
+  std::shared_ptr<StoredPart> part_;
+  ImagePart what_;
+  Publication& image_;
+};
 
 /// A publication in the other catalog: its order of writes, its locks and its limits are a copy's, too.
 class FolderSink final : public RegionSink {
  public:
   FolderSink(std::shared_ptr<Store> store, const ImageEntry& copy, std::uint64_t size, const std::string& channel)
-      : publication_(std::move(store), draft_of(copy, size, channel), copy.owner) {
+      : store_(std::move(store)), publication_(store_, draft_of(copy, size, channel), copy.owner), owner_(copy.owner) {
     publication_.take_over(copy);
+  }
+
+  std::unique_ptr<RegionSink> part(const ImagePart& part, const Manifest& manifest) override {
+    parts_.push_back(std::make_shared<StoredPart>(store_, manifest.disk_size(), owner_));
+    ImagePart what = part;
+    what.virtual_size = manifest.disk_size();
+    return std::make_unique<FolderPart>(parts_.back(), std::move(what), publication_);
   }
 
   bool knows(const Digest& digest) const override { return publication_.knows(digest); }
@@ -25,20 +69,26 @@ class FolderSink final : public RegionSink {
   void store(Encoded& encoded) override { publication_.store(encoded); }
   void finish() override { publication_.finish(); }
   void failed(const std::string& why) noexcept override { publication_.failed(why); }
-  void resume(const Manifest& manifest, const std::stop_token& stop) override { publication_.resume(manifest, stop); }
-  void leave() noexcept override { publication_.leave(); }
+  void resume(const Manifest& manifest, const std::stop_token& stop) override {
+    publication_.disk().resume(manifest, stop);
+  }
+  void leave() noexcept override { publication_.disk().leave(); }
 
   std::uint64_t moved_chunks() const override { return publication_.new_chunks() - resumed_chunks(); }
-  std::uint64_t moved_bytes() const override { return publication_.image().stored_bytes - resumed_bytes(); }
-  std::uint64_t resumed_chunks() const override { return publication_.resumed_chunks(); }
-  std::uint64_t resumed_bytes() const override { return publication_.resumed_bytes(); }
+  std::uint64_t moved_bytes() const override { return publication_.disk_bytes() - resumed_bytes(); }
+  std::uint64_t resumed_chunks() const override { return publication_.disk().resumed_chunks(); }
+  std::uint64_t resumed_bytes() const override { return publication_.disk().resumed_bytes(); }
 
  private:
   /// `size`: what the manifest says, which has a checksum; a record elsewhere may say anything.
   static ImageDraft draft_of(const ImageEntry& copy, std::uint64_t size, const std::string& channel) {
     return {copy.image.name, copy.image.version, channel, size, copy.image.facts};
   }
+
+  std::shared_ptr<Store> store_;
+  std::vector<std::shared_ptr<StoredPart>> parts_;  // their leases last until the image is there
   Publication publication_;
+  std::string owner_;
 };
 
 }  // namespace

@@ -11,7 +11,8 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int document_version = 1;
+/// Of an image with parts, so that no kiln which knows nothing of them takes their contents for unneeded.
+constexpr int document_version = 1, version_with_parts = 2;
 
 bool is_id(const std::string& text, std::size_t longest = 36) {
   return !text.empty() && text.size() <= longest && text.find_first_not_of("0123456789abcdef-") == std::string::npos;
@@ -27,6 +28,25 @@ ImageSignature signature_in(const json& document) {
   return out;
 }
 
+ImagePart part_in(const json& document) {
+  const auto content = parse_digest(document.at("content").get<std::string>());
+  if (!content) throw damaged("the content digest of a part is none");
+  ImagePart out{document.at("role"), document.at("name"), *content, document.at("virtual_size")};
+  require_name("role of a part", out.role);
+  require_name("name of a part", out.name);
+  return out;
+}
+
+json parts_of(const Image& image) {
+  json out = json::array();
+  for (const ImagePart& part : image.parts)
+    out.push_back({{"role", part.role},
+                   {"name", part.name},
+                   {"content", "sha256:" + to_hex(part.content)},
+                   {"virtual_size", part.virtual_size}});
+  return out;
+}
+
 json signatures_of(const ImageEntry& entry) {
   json out = json::array();
   for (const ImageSignature& s : entry.signatures)
@@ -35,7 +55,8 @@ json signatures_of(const ImageEntry& entry) {
 }
 
 ImageEntry read(const json& document) {
-  if (document.at("kiln").get<int>() != document_version)
+  const int version = document.at("kiln").get<int>();
+  if (version != document_version && version != version_with_parts)
     throw Error("an image's document was written by a newer kiln", "install that kiln");
   ImageEntry entry;
   Image& image = entry.image;
@@ -50,6 +71,8 @@ ImageEntry read(const json& document) {
   if (!content || !is_id(image.id)) throw damaged("its id or its content digest is none");
   image.content = *content;
   document.at("virtual_size").get_to(image.virtual_size);
+  if (version == version_with_parts)
+    for (const json& part : document.at("parts")) image.parts.push_back(part_in(part));
   document.at("stored_bytes").get_to(image.stored_bytes);
   document.at("created").get_to(image.created);
   image.facts = document.at("facts").get<Facts>();
@@ -72,26 +95,27 @@ ImageEntry read(const json& document) {
 std::string to_document(const ImageEntry& entry) {
   const Image& image = entry.image;
   const Lifecycle& life = entry.life;
-  const json document{{"kiln", document_version},
-                      {"id", image.id},
-                      {"owner", entry.owner},
-                      {"name", image.name},
-                      {"version", image.version},
-                      {"content", "sha256:" + to_hex(image.content)},
-                      {"virtual_size", image.virtual_size},
-                      {"stored_bytes", image.stored_bytes},
-                      {"created", image.created},
-                      {"description", entry.description},
-                      {"tags", entry.tags},
-                      {"properties", entry.properties},
-                      {"parents", entry.parents},
-                      {"signatures", signatures_of(entry)},
-                      {"deprecated_at", life.deprecated_at},
-                      {"obsolete_at", life.obsolete_at},
-                      {"replacement", life.replacement},
-                      {"revoked_at", life.revoked_at},
-                      {"reason", life.reason},
-                      {"facts", image.facts}};
+  json document{{"kiln", document_version},
+                {"id", image.id},
+                {"owner", entry.owner},
+                {"name", image.name},
+                {"version", image.version},
+                {"content", "sha256:" + to_hex(image.content)},
+                {"virtual_size", image.virtual_size},
+                {"stored_bytes", image.stored_bytes},
+                {"created", image.created},
+                {"description", entry.description},
+                {"tags", entry.tags},
+                {"properties", entry.properties},
+                {"parents", entry.parents},
+                {"signatures", signatures_of(entry)},
+                {"deprecated_at", life.deprecated_at},
+                {"obsolete_at", life.obsolete_at},
+                {"replacement", life.replacement},
+                {"revoked_at", life.revoked_at},
+                {"reason", life.reason},
+                {"facts", image.facts}};
+  if (!image.parts.empty()) document["kiln"] = version_with_parts, document["parts"] = parts_of(image);
   return document.dump(1, ' ', false, json::error_handler_t::replace);
 }
 

@@ -19,8 +19,14 @@ namespace kiln {
 
 /// Takes one image into a region: a sink of a pass over a disk whose digests are all known. The image is there, whole,
 /// once finish() returned; without it nothing is seen of it. knows() gives the same answer for all of the pass.
+///
+/// An image with parts: part() for the first, its pass, its finish(), and so on with the others; then the pass over the
+/// system disk.
 class RegionSink : public BlockSink {
  public:
+  /// For the next part of the image: a sink of a pass over that, which ends before this one does.
+  virtual std::unique_ptr<RegionSink> part(const ImagePart&, const Manifest&) = 0;
+
   /// Once, before the pass: looks for what another copy of this disk had moved before it was killed or interrupted,
   /// verifies that, and knows it from here on. May take as long as reading it does; throws cancelled() once stopped.
   virtual void resume(const Manifest&, const std::stop_token&) {}
@@ -55,7 +61,8 @@ class Region {
   /// As CatalogView::resolve().
   virtual ImageEntry resolve(std::string_view reference, Action) const = 0;
 
-  /// The digests of an image's chunks, checked against the digest of its content.
+  /// The digests of the chunks of an image's system disk, checked against the digest of its content. For a part:
+  /// manifest(disk_of(image, part)), and likewise read().
   virtual Manifest manifest(const Image&) const = 0;
   /// Reads verify every chunk. The region must live as long.
   virtual std::shared_ptr<const BlockReader> read(const Image&) const = 0;
@@ -63,7 +70,7 @@ class Region {
   virtual void read_chunk(const Digest&, std::span<std::byte> into) const = 0;
 
   /// For a copy of an image of this id, owner, name and version, with its labels and dates. `channel`: is pointed at
-  /// it in the same step; may be empty.
+  /// it in the same step; may be empty. The manifest is that of the system disk.
   virtual std::unique_ptr<RegionSink> receive(const ImageEntry&, const Manifest&, const std::string& channel) = 0;
   /// Gives an image that is there the dates of its original, as they are now. False when nothing was to change, or
   /// nothing can.

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include <kiln/digest.h>
@@ -37,6 +38,9 @@ class KILN_API BlockReader {
   virtual Extent extent_at(std::uint64_t offset) const = 0;
   /// Fills `into` from `offset`; the range lies within size(). Throws Error when the container is damaged or short.
   virtual void read(std::uint64_t offset, std::span<std::byte> into) const = 0;
+  /// The digest of chunk number `chunk`, padded with zeros at the disk's end, when it is known without reading: such a
+  /// chunk is read only when somebody lacks its bytes. Default: nothing is known.
+  virtual std::optional<Digest> known_digest(std::uint64_t chunk) const;
 };
 
 /// An aligned piece of the disk, shared by every sink of a pass. Immutable.

@@ -60,6 +60,11 @@ class Context {
   virtual Machines& machines() = 0;
   /// What is known of the disk. Travels along the pipeline, is kept with the layers, and ends in the image's record.
   virtual Facts& facts() = 0;
+  /// What the machine has beside this disk, stored with catalog().store() by the stage that takes it. The image that
+  /// this run publishes has them. Layers do not keep them: they last as long as the run does.
+  virtual std::vector<NewPart>& parts() = 0;
+  /// Reads the disk, stores it, and adds it to parts(). What the catalog has is neither read nor stored again.
+  virtual void add_part(const std::string& role, const std::string& name, const BlockReader&) = 0;
 
   // --- sources
   /// "This is the disk." Nothing is copied: it is read when somebody wants it.

@@ -53,4 +53,11 @@ class Guest {
   ~Guest() = default;
 };
 
+/// What several of those who work in a guest do, the same way.
+
+/// /etc/hostname, and in /etc/hosts the name behind 127.0.1.1, where Debian has it.
+KILN_API void set_hostname(Guest&, const std::string& name);
+/// Files written from outside have no SELinux labels; a guest that enforces them is made to label itself once.
+KILN_API void relabel_at_boot(Guest&);
+
 }  // namespace kiln

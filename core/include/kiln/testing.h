@@ -163,6 +163,34 @@ class FakeFormats final : public Formats {
   }
 };
 
+/// A part that was stored in memory: the chunks' digests instead of their bytes.
+class FakePart final : public PartSink {
+ public:
+  FakePart(std::set<Digest>& known, std::uint64_t virtual_size) : known_(known), size_(virtual_size) {}
+  bool knows(const Digest& digest) const override { return known_.contains(digest); }
+  void append(Encoded& encoded) override {
+    for (const Digest& digest : encoded.batch->digests) {
+      if (digest.is_zero_chunk()) continue;
+      ++all_;
+      if (known_.insert(digest).second) ++new_;
+      content_ = digest;
+    }
+  }
+  void finish() override {}
+  const Digest& content() const override { return content_; }
+  std::uint64_t virtual_size() const override { return size_; }
+  std::uint64_t new_chunks() const override { return new_; }
+  std::uint64_t all_chunks() const override { return all_; }
+  std::uint64_t stored_bytes() const override { return new_ * chunk_size; }
+  std::string lease() const override { return "lease"; }
+
+ private:
+  std::set<Digest>& known_;
+  std::uint64_t size_;
+  Digest content_;  // the last chunk's: enough to tell parts apart
+  std::uint64_t new_ = 0, all_ = 0;
+};
+
 /// A catalog in memory: what was published, with the chunks' digests instead of their bytes.
 class FakeCatalog final : public Catalog {
  public:
@@ -172,6 +200,9 @@ class FakeCatalog final : public Catalog {
   std::vector<std::string> failures;  ///< why images were not made
 
   std::unique_ptr<ImageSink> publish(const ImageDraft& draft) override { return std::make_unique<Sink>(*this, draft); }
+  std::unique_ptr<PartSink> store(std::uint64_t virtual_size) override {
+    return std::make_unique<FakePart>(known, virtual_size);
+  }
   std::optional<Image> find(std::string_view reference) const override {
     for (auto it = images.rbegin(); it != images.rend(); ++it)
       if (reference == it->name || reference == it->name + ':' + it->version) return *it;
@@ -179,6 +210,9 @@ class FakeCatalog final : public Catalog {
   }
   std::shared_ptr<const BlockReader> open(const Image& image) const override {
     return std::make_shared<MemoryDisk>("", image.virtual_size);
+  }
+  std::shared_ptr<const BlockReader> open(const Image&, const ImagePart& part) const override {
+    return std::make_shared<MemoryDisk>("", part.virtual_size);
   }
 
  private:
@@ -211,6 +245,11 @@ class FakeCatalog final : public Catalog {
       if (!why_.empty()) catalog_.failures.push_back(why_);
     }
     void set_facts(Facts facts) override { image_.facts = std::move(facts); }
+    void set_parts(std::vector<NewPart> parts) override {
+      image_.parts.clear();
+      for (const NewPart& one : parts)
+        image_.parts.push_back({one.role, one.name, one.disk->content(), one.disk->virtual_size()});
+    }
     const Image& image() const override { return image_; }
     std::uint64_t new_chunks() const override { return new_; }
     std::uint64_t all_chunks() const override { return all_; }
@@ -229,9 +268,11 @@ class FakeMachines final : public Machines {
  public:
   std::vector<BootSpec> boots;
   std::vector<LaunchSpec> launches;
-  std::optional<Error> failure;  ///< thrown by both, when set
+  std::vector<CaptureSpec> captures;
+  std::optional<Error> failure;  ///< thrown by all of them, when set
   BootReport report{Duration(1000), "tcg", "login:"};
-  Launched launched{"instance", "serial.log", 1};
+  Launches launched{{{"instance", "serial.log", 1}}};
+  Capture captured;
   std::function<void(const BootSpec&)> on_boot;  ///< what else a boot does, for example to the disk
 
   BootReport boot(const BootSpec& spec) override {
@@ -240,10 +281,15 @@ class FakeMachines final : public Machines {
     if (failure) throw Error(*failure);
     return report;
   }
-  Launched launch(const LaunchSpec& spec) override {
+  Launches launch(const LaunchSpec& spec) override {
     launches.push_back(spec);
     if (failure) throw Error(*failure);
     return launched;
+  }
+  Capture capture(const CaptureSpec& spec) override {
+    captures.push_back(spec);
+    if (failure) throw Error(*failure);
+    return captured;
   }
 };
 
@@ -286,6 +332,7 @@ class FakeContext final : public Context {
   std::function<void(const Progress&)> on_progress;  ///< what else happens meanwhile, for example to a file
   std::string summed_up;
   Facts known_facts;
+  std::vector<NewPart> known_parts;
   std::stop_source stop_source;
   std::shared_ptr<const BlockReader> produced;
   std::uint64_t size = 0;  ///< of the disk; produce_empty() and resize() set it
@@ -325,6 +372,8 @@ class FakeContext final : public Context {
   Catalog& catalog() override { return fake_catalog; }
   Machines& machines() override { return fake_machines; }
   Facts& facts() override { return known_facts; }
+  std::vector<NewPart>& parts() override { return known_parts; }
+  void add_part(const std::string& role, const std::string& name, const BlockReader& disk) override;
   void produce(std::shared_ptr<const BlockReader> disk) override { produced = std::move(disk); }
   void produce_empty(std::uint64_t bytes) override { size = bytes; }
   Guest& guest() override { return fake_guest; }
@@ -339,7 +388,7 @@ class FakeContext final : public Context {
   std::filesystem::path scratch_;
 };
 
-inline void FakeContext::pass(const BlockReader& disk, const Digest& content) {
+inline PassResult offer(const BlockReader& disk, const Digest& content, const std::vector<BlockSink*>& sinks) {
   PassResult result{content, 0};
   for (std::uint64_t at = 0; at < disk.size(); at += batch_size) {
     const std::uint64_t length = std::min(batch_size, disk.size() - at);
@@ -362,12 +411,26 @@ inline void FakeContext::pass(const BlockReader& disk, const Digest& content) {
     const auto owned = std::make_shared<Owned>(Owned{std::move(bytes), std::move(digests), {}});
     owned->batch = {at, length, owned->bytes, owned->digests};
     const std::shared_ptr<const Batch> batch(owned, &owned->batch);
-    for (Consumer& consumer : consumers) {
-      const std::unique_ptr<Encoded> encoded = consumer.sink->encode(batch);
-      consumer.sink->append(*encoded);
-      consumer.sink->store(*encoded);
+    for (BlockSink* sink : sinks) {
+      const std::unique_ptr<Encoded> encoded = sink->encode(batch);
+      sink->append(*encoded);
+      sink->store(*encoded);
     }
   }
+  return result;
+}
+
+inline void FakeContext::add_part(const std::string& role, const std::string& name, const BlockReader& disk) {
+  std::shared_ptr<PartSink> sink = fake_catalog.store(disk.size());
+  offer(disk, {}, {sink.get()});
+  sink->finish();
+  known_parts.push_back({role, name, std::move(sink)});
+}
+
+inline void FakeContext::pass(const BlockReader& disk, const Digest& content) {
+  std::vector<BlockSink*> sinks;
+  for (Consumer& consumer : consumers) sinks.push_back(consumer.sink.get());
+  const PassResult result = offer(disk, content, sinks);
   for (Consumer& consumer : consumers) {
     consumer.sink->finish();
     if (consumer.done) consumer.done(result);

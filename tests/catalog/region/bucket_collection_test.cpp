@@ -34,6 +34,12 @@ class BucketCollectionTest : public test::WithBucket {
                                [&](const Collectable& item) { return item.kind == kind && item.name == name; });
   }
 
+  Image publish_with_part() {
+    LocalCatalog catalog(folder / "home", {"alice", false});
+    return test::publish(catalog, test::make_disk(size, 1), {"multi", "1", "", 0, {}},
+                         {{"disk", "disk1", test::store_part(catalog, test::make_disk(size, 7))}})
+        .image;
+  }
   /// A copy of an image of the home in which everything was done but its last step.
   struct Halfway {
     Halfway(const FolderRegion& from, BucketRegion& to, const std::string& reference)
@@ -48,6 +54,27 @@ class BucketCollectionTest : public test::WithBucket {
     std::unique_ptr<RegionSink> sink;
   };
 };
+
+TEST_F(BucketCollectionTest, PartsStayAsLongAsTheirImage) {
+  const Image image = publish_with_part();
+  BucketRegion there = bucket();
+  copy(home(), "multi", there);
+  EXPECT_THAT(collect().items, IsEmpty());
+  EXPECT_THAT(objects.list("disks/"), SizeIs(2));
+  EXPECT_THAT(objects.list("copies/"), IsEmpty());
+  const Image arrived = there.resolve("multi", Action::see).image;
+  EXPECT_TRUE(test::same_content(*there.read(disk_of(arrived, arrived.parts[0])), test::make_disk(size, 7)));
+
+  const Period now = month_period(now_moment().substr(0, 7));
+  EXPECT_EQ(bucket("operator").usage(now.from).back().logical, image.total_size());
+  EXPECT_EQ(bucket("operator").usage(now.from).back().images, 1u);
+  there.remove("multi");
+  collect();
+  EXPECT_THAT(objects.list("disks/"), IsEmpty());
+  EXPECT_THAT(objects.list("chunks/"), IsEmpty());
+  const std::vector<UsageSample> samples = bucket("operator").usage(now.from);
+  for (const UsageSample& sample : samples) EXPECT_THAT(sample.logical, testing::AnyOf(0u, image.total_size()));
+}
 
 TEST_F(BucketCollectionTest, TakesWhatNoImageNeedsAndNothingElse) {
   publish("1", "stable");

@@ -12,7 +12,15 @@ using test::RegionKind;
 using testing::ElementsAre;
 using testing::IsEmpty;
 
-class CopyTest : public test::Regions {};
+class CopyTest : public test::Regions {
+ protected:
+  Image publish_with_parts() {
+    LocalCatalog catalog(folder / "home", {"alice", false});
+    std::vector<NewPart> parts{{"disk", "disk1", test::store_part(catalog, test::make_disk(size, 7))},
+                               {"vars", "vars", test::store_part(catalog, test::make_disk(540 << 10, 8))}};
+    return test::publish(catalog, test::make_disk(size, 1), {"multi", "1", "", 0, {}}, std::move(parts)).image;
+  }
+};
 
 TEST_P(CopyTest, ThereAndBackIsTheSameDisk) {
   const Image image = publish("1");
@@ -43,6 +51,45 @@ TEST_P(CopyTest, OnlyWhatDiffersIsMoved) {
   EXPECT_EQ(second.all_chunks, first.all_chunks);
   EXPECT_LE(second.moved_bytes, chunk_size + 1024);
   EXPECT_THAT(names(*there), ElementsAre("alice/web:2", "alice/web:1"));
+}
+
+TEST_P(CopyTest, PartsComeAlong) {
+  const Image image = publish_with_parts();
+  const auto there = west();
+  const CopyReport report = copy(home(), "multi", *there);
+  EXPECT_EQ(report.moved_chunks, report.all_chunks);
+  const ImageEntry arrived = there->images().at(0);
+  ASSERT_EQ(arrived.image.parts.size(), 2u);
+  EXPECT_EQ(arrived.image.parts[1].role, "vars");
+  EXPECT_TRUE(copy(home(), "multi", *there).was_there);
+
+  FolderRegion other = home("alice", "other");
+  std::uint64_t done = 0, total = 0;
+  const CopyOptions options{.progress = [&](std::uint64_t d, std::uint64_t t) {
+    EXPECT_GE(d, done);
+    done = d, total = t;
+  }};
+  const CopyReport back = copy_image(*there, there->resolve("multi", Action::copy), other, options);
+  EXPECT_EQ(back.moved_chunks, report.moved_chunks);
+  EXPECT_EQ(done, total);
+  LocalCatalog catalog(folder / "other", {"operator", true});
+  EXPECT_TRUE(catalog.verify().damaged.empty());
+  EXPECT_TRUE(catalog.view().store().leases.list().empty());
+  const Image last = catalog.show("alice/multi:1").image;
+  EXPECT_EQ(last.total_size(), image.total_size());
+  EXPECT_TRUE(test::same_content(*catalog.read(last), test::make_disk(size, 1)));
+  EXPECT_TRUE(test::same_content(*catalog.read(disk_of(last, last.parts[0])), test::make_disk(size, 7)));
+  EXPECT_TRUE(test::same_content(*catalog.read(disk_of(last, last.parts[1])), test::make_disk(540 << 10, 8)));
+}
+
+TEST_P(CopyTest, AnImageThatDiffersInAPartIsAnotherOne) {
+  publish_with_parts();
+  const auto there = west();
+  copy(home(), "multi", *there);
+  LocalCatalog catalog(folder / "third", {"alice", false});
+  test::publish(catalog, test::make_disk(size, 1), {"multi", "1", "", 0, {}});
+  const FolderRegion third = home("alice", "third");
+  EXPECT_THAT(error_of([&] { copy(third, "multi", *there); }).what(), testing::HasSubstr("is another one"));
 }
 
 TEST_P(CopyTest, WhatIsThereIsNotCopiedAgain) {

@@ -38,6 +38,22 @@ TEST(ImageDocument, IsReadAsItWasWritten) {
   EXPECT_EQ(read.life.revoked_at, "2999-01-01T00:00:00Z");
 }
 
+TEST(ImageDocument, OnlyOneWithPartsIsForNewerPrograms) {
+  ImageEntry entry = sample();
+  EXPECT_THAT(to_document(entry), testing::HasSubstr("\"kiln\": 1"));
+  EXPECT_THAT(to_document(entry), testing::Not(testing::HasSubstr("parts")));
+  EXPECT_TRUE(from_document(to_document(entry)).image.parts.empty());
+  entry.image.parts = {{"disk", "disk1", sha256("y"), 8}, {"vars", "vars", sha256("z"), 9}};
+  EXPECT_THAT(to_document(entry), testing::HasSubstr("\"kiln\": 2"));
+  const ImageEntry read = from_document(to_document(entry));
+  EXPECT_EQ(to_document(read), to_document(entry));
+  ASSERT_EQ(read.image.parts.size(), 2u);
+  EXPECT_EQ(read.image.parts[1].name, "vars");
+  EXPECT_EQ(read.image.parts[1].content, sha256("z"));
+  EXPECT_EQ(read.image.parts[1].virtual_size, 9u);
+  EXPECT_THROW(from_document(replaced(to_document(entry), "\"disk1\"", "\"../disk\"")), Error);
+}
+
 TEST(ImageDocument, OneThatIsNoneIsRefused) {
   const std::string whole = to_document(sample());
   for (const std::string& text :
@@ -47,7 +63,7 @@ TEST(ImageDocument, OneThatIsNoneIsRefused) {
     EXPECT_STREQ(test::error_of([&] { from_document(text); }).what(), "an image's document is damaged") << text;
   EXPECT_THAT(test::error_of([&] { from_document(replaced(whole, "\"web\"", "\"../web\"")); }).what(),
               testing::HasSubstr("is not allowed"));
-  EXPECT_STREQ(test::error_of([&] { from_document(replaced(whole, "\"kiln\": 1", "\"kiln\": 2")); }).what(),
+  EXPECT_STREQ(test::error_of([&] { from_document(replaced(whole, "\"kiln\": 1", "\"kiln\": 3")); }).what(),
                "an image's document was written by a newer kiln");
 }
 

@@ -57,6 +57,22 @@ TEST_P(RepairTest, AFlippedByteIsMendedForEveryImageThatReadsIt) {
   EXPECT_THAT(test::files_in(folder / "home" / "damaged"), IsEmpty());
 }
 
+TEST_P(RepairTest, APartIsMended) {
+  const auto part = test::store_part(operators, test::make_disk(size, 7));
+  test::publish(operators, test::make_disk(size, 8), {"multi", "1", "", 0, {}}, {{"disk", "disk1", part}});
+  const auto there = west("operator");
+  copy(home("operator"), "multi", *there);
+  const Image image = operators.show("multi").image;
+  const auto manifest = folder / "home/disks" / (to_hex(image.parts[0].content) + ".manifest");
+  std::filesystem::remove(manifest);
+  const auto packs = operators.view().store().records.packs_of(image.parts[0].content).value();
+  std::filesystem::remove(folder / "home/packs" / (packs.at(0) + ".pack"));
+  const RepairReport report = repair(operators, {}, *there);
+  EXPECT_THAT(report.left, IsEmpty());
+  EXPECT_THAT(operators.verify().damaged, IsEmpty());
+  EXPECT_TRUE(test::same_content(*operators.read(disk_of(image, image.parts[0])), test::make_disk(size, 7)));
+}
+
 TEST_P(RepairTest, APackThatGotLostIsFetched) {
   std::filesystem::remove(pack);
   const RepairReport report = repair(operators, {}, *west());

@@ -47,6 +47,13 @@ TEST_F(FromImage, GivesTheDiskAndWhatIsStillTrueOfIt) {
   EXPECT_EQ(ctx.summed_up, "web:1, 192.0 KiB");
 }
 
+TEST_F(FromImage, SaysThatItTakesTheSystemDiskOnly) {
+  ctx.fake_catalog.images.back().parts = {{"data", "disk1", {}, chunk_size}};
+  image_stage().run_with(ctx, params("web:1"));
+  ASSERT_EQ(ctx.warnings.size(), 1u);
+  EXPECT_EQ(ctx.warnings.front(), "only the system disk of web:1 is taken, without its 1 part");
+}
+
 TEST_F(FromImage, IsStillThereWhileTheReferenceMeansThatImage) {
   image_stage().run_with(ctx, params("web"));
   const auto there = [&](const char* reference) {

@@ -38,6 +38,14 @@ TEST_F(LaunchStage, StartsWhatWasPublished) {
   EXPECT_EQ(ctx_.known_facts.at("instance.name"), "instance");
 }
 
+TEST_F(LaunchStage, StartsSeveral) {
+  ctx_.fake_machines.launched.instances = {{"w-1", "serial.log", 7}, {"w-2", "two.log", 8}};
+  stage_.run_with(ctx_, {{"image", text("web:1")}, {"count", Value{std::int64_t{2}}}, {"ports", texts({"auto:22"})}});
+  EXPECT_EQ(ctx_.fake_machines.launches[0].count, 2u);
+  EXPECT_EQ(ctx_.fake_machines.launches[0].ports[0].host, 0);
+  EXPECT_EQ(ctx_.summed_up, "instance w-1 and 1 more of web:1, pid 7");
+}
+
 TEST_F(LaunchStage, NamesItsImageOrSaysThatThereIsNone) {
   stage_.run_with(ctx_, {{"image", text("other")}});
   EXPECT_EQ(ctx_.fake_machines.launches[0].image, "other");

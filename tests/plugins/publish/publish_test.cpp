@@ -35,6 +35,19 @@ TEST(Publish, StoresTheDiskWithTheFactsAsTheyAreAtTheEnd) {
   EXPECT_EQ(ctx.summed_up, "web:2026-01-01.1, 1 new chunks of 1, 64.0 KiB stored");
 }
 
+TEST(Publish, PublishesThePartsThatAStageBeforeItHasTaken) {
+  FakeContext ctx;
+  publish().run_with(ctx, params("web"));
+  std::shared_ptr<PartSink> part = ctx.catalog().store(3 * chunk_size);
+  part->finish();
+  ctx.known_parts = {{"disk", "disk1", part}};
+  ctx.pass(fakes::MemoryDisk("bytes"));
+  const Image& image = ctx.fake_catalog.images.at(0);
+  ASSERT_EQ(image.parts.size(), 1U);
+  EXPECT_EQ(image.parts[0].name, "disk1");
+  EXPECT_EQ(image.parts[0].virtual_size, 3 * chunk_size);
+}
+
 TEST(Publish, SaysThatNothingNewWasStored) {
   FakeContext ctx;
   const fakes::MemoryDisk disk("bytes", chunk_size);

@@ -1,0 +1,62 @@
+// kiln capture: the pipeline capture → publish, with sysprep between when asked for, made from the command line.
+#include <filesystem>
+
+#include <fmt/format.h>
+
+#include "cli/pipelines.h"
+
+namespace kiln::cli {
+namespace {
+
+Table capture_of(const Args& args) {
+  Table capture;
+  if (args.has("INSTANCE")) capture["instance"] = Value{args.text("INSTANCE")};
+  for (const char* path : {"qmp", "agent", "scratch"})
+    if (args.has(path)) capture[path] = Value{std::filesystem::absolute(args.text(path)).string()};
+  if (args.has("require")) capture["require"] = Value{args.text("require")};
+  if (args.has("freeze-limit")) capture["freeze_limit"] = Value{args.text("freeze-limit")};
+  return capture;
+}
+
+Table publish_of(const Args& args) {
+  const std::string name = args.text("name");
+  const std::size_t colon = name.find(':');
+  Table publish{{"image", Value{name.substr(0, colon)}}};
+  if (colon != std::string::npos) publish["version"] = Value{name.substr(colon + 1)};
+  if (args.has("channel")) publish["channel"] = Value{args.text("channel")};
+  return publish;
+}
+
+std::string fact(const Facts& facts, const char* name) {
+  const auto it = facts.find(name);
+  return it == facts.end() ? "" : it->second;
+}
+
+/// "web:1  quiesced, frozen for 31 ms; 1.5 GiB, 40 MiB stored  sha256:…"
+std::string sum_up(const ImageEntry& entry, const std::string& reference, const Facts& facts) {
+  const std::string frozen = fact(facts, "capture.freeze_ms");
+  return fmt::format("{}  {}{}; {}, {} stored  sha256:{}", printable(reference), fact(facts, "capture.consistency"),
+                     frozen.empty() ? "" : ", frozen for " + frozen + " ms", format_bytes(entry.image.total_size()),
+                     format_bytes(entry.image.stored_bytes), to_hex(entry.image.content));
+}
+
+}  // namespace
+
+int run_capture(Call& call) {
+  if (!call.args.has("name")) throw invalid("kiln capture: --name is missing", "kiln capture INSTANCE --name NAME");
+  if (call.args.has("INSTANCE") == call.args.has("qmp"))
+    throw invalid("kiln capture takes an instance, or the QMP socket of another machine",
+                  "kiln capture INSTANCE --name NAME, or kiln capture --qmp SOCKET --name NAME");
+  std::vector<engine::StageCall> stages{{"capture", capture_of(call.args)}};
+  if (call.args.has("generalize")) stages.push_back({"sysprep", {}});
+  stages.push_back({"publish", publish_of(call.args)});
+  // A machine that did not change since makes a version of its own all the same.
+  const auto result = run_short(call, "capture", stages, {"publish"});
+  if (!result) return static_cast<int>(Failure::invalid);
+  const std::string reference = fact(result->facts, "image.reference");
+  if (!call.out.json() && !reference.empty())
+    call.out.line(sum_up(call.services.catalog().show(reference), reference, result->facts));
+  return 0;
+}
+
+}  // namespace kiln::cli

@@ -1,0 +1,136 @@
+// HostMachines::capture(): finds the machine, and what the catalog knows of its disk already.
+#include <kiln/hash.h>
+
+#include "catalog/image_parts.h"
+#include "cli/host_machines.h"
+#include "machine/capture.h"
+#include "machine/qemu.h"
+
+namespace kiln::cli {
+namespace {
+
+constexpr std::size_t longest_socket = 107;  // unix(7), sun_path without its end
+
+/// An instance of before there was a second monitor has only the one.
+std::filesystem::path monitor_of(const Instance& instance) {
+  const auto second = instance.folder / machine_file::capture;
+  return std::filesystem::exists(second) ? second : instance.folder / machine_file::qmp;
+}
+
+/// A folder of the machine's own in the one that the user gave. QEMU may run as somebody else, so it is not private.
+std::filesystem::path scratch_in(const std::filesystem::path& given, const std::filesystem::path& monitor) {
+  if (!std::filesystem::is_directory(given))
+    throw invalid("there is no folder " + given.string() + " to keep blocks in", "make it, or choose another one");
+  const auto folder = std::filesystem::absolute(given) / ("kiln-" + to_hex(sha256(monitor.string())).substr(0, 16));
+  std::filesystem::create_directories(folder);
+  return folder;
+}
+
+}  // namespace
+
+std::optional<Image> HostMachines::image_of(const Instance& instance) const {
+  for (const ImageEntry& entry : catalog_.list())
+    if (entry.image.id == instance.image_id) return entry.image;
+  return std::nullopt;
+}
+
+std::optional<Manifest> HostMachines::try_manifest(const Image& image) const {
+  try {
+    return catalog_.manifest(image);
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
+std::vector<KnownBase> HostMachines::bases_of(const Image& image) const {
+  std::vector<KnownBase> known;
+  const auto add = [&](const Image& disk) {
+    if (auto manifest = try_manifest(disk)) known.push_back({bases_.file_of(disk.content), std::move(*manifest)});
+  };
+  add(image);
+  for (const ImagePart& part : image.parts)
+    if (part.role == part_role::data) add(disk_of(image, part));
+  return known;
+}
+
+std::optional<Manifest> HostMachines::captured_before(const std::string& bitmap, const std::string& drive) const {
+  const auto fact_is = [](const Facts& facts, const char* name, const std::string& value) {
+    const auto fact = facts.find(name);
+    return fact != facts.end() && fact->second == value;
+  };
+  const std::string self = catalog_.view().account().name;
+  for (const ImageEntry& entry : catalog_.list()) {
+    const Facts& facts = entry.image.facts;
+    // Others may write what they like into their images' facts. One that was edited is not what the disk held.
+    if (entry.owner != self || !fact_is(facts, "capture.id", bitmap)) continue;
+    if (fact_is(facts, "capture.drive", drive) &&
+        fact_is(facts, "source.digest", "sha256:" + to_hex(entry.image.content)))
+      return try_manifest(entry.image);
+    for (const ImagePart& part : entry.image.parts)
+      if (fact_is(facts, ("capture.part." + part.name).c_str(), drive)) return try_manifest(disk_of(entry.image, part));
+  }
+  return std::nullopt;
+}
+
+Capture HostMachines::capture_instance(const CaptureSpec& spec) {
+  const Instance instance = instances_.get(spec.instance);
+  if (instance.state == Instance::State::broken)
+    throw Error("the record of instance \"" + instance.name + "\" cannot be read",
+                "remove it: kiln rm " + instance.name);
+  require_here(instance, "capture");
+  const std::optional<Image> image = image_of(instance);
+  std::vector<KnownBase> bases = image ? bases_of(*image) : std::vector<KnownBase>();
+  Capture capture;
+  if (instance.state == Instance::State::stopped) {
+    capture = capture_stopped(instance, format_, bases);
+  } else {
+    const std::filesystem::path folder = std::filesystem::absolute(instance.folder);
+    capture = capture_running({.name = instance.name,
+                               .qmp = monitor_of(instance),
+                               .agent = instance.folder / machine_file::agent,
+                               .agent_turn = folder,
+                               .scratch = spec.scratch.empty() ? folder : scratch_in(spec.scratch, folder),
+                               .socket = folder / machine_file::fleece,
+                               .socket_for_qemu = machine_file::fleece,
+                               .bases = std::move(bases),
+                               .since = [this](const std::string& bitmap,
+                                               const std::string& drive) { return captured_before(bitmap, drive); }},
+                              spec, stop_);
+    capture.facts["boot.firmware"] = to_text(instance.hardware.firmware);  // from outside "secure" is "uefi"
+  }
+  if (!instance.image_id.empty()) capture.facts["parent"] = instance.image_id;
+  if (image)
+    for (const auto& [name, value] : image->facts)
+      if (name == "arch" || name.starts_with("os.")) capture.facts.try_emplace(name, value);
+  return capture;
+}
+
+Capture HostMachines::capture_qemu(const CaptureSpec& spec) {
+  std::error_code missing;
+  const std::filesystem::path qmp = std::filesystem::canonical(spec.qmp, missing);
+  if (missing) throw invalid("there is no socket " + spec.qmp.string(), "give the path of a QMP socket of the machine");
+  std::filesystem::create_directories(home_.root() / "captures");
+  const auto scratch = scratch_in(spec.scratch.empty() ? home_.root() / "captures" : spec.scratch, qmp);
+  const std::filesystem::path socket = scratch / "fleece.sock";
+  if (socket.string().size() > longest_socket)
+    throw Error("the path of a socket for that qemu would be longer than the 107 bytes that it may have",
+                "choose a folder with a shorter path with --scratch", {socket.string()});
+  return capture_running(
+      {.name = qmp.string(),
+       .qmp = qmp,
+       .agent = spec.agent.empty() ? std::filesystem::path() : std::filesystem::absolute(spec.agent),
+       .scratch = scratch,
+       .socket = socket,
+       .socket_for_qemu = socket.string(),
+       .bases = {},
+       .since = [this](const std::string& bitmap, const std::string& drive) { return captured_before(bitmap, drive); }},
+      spec, stop_);
+}
+
+Capture HostMachines::capture(const CaptureSpec& spec) {
+  if (spec.instance.empty() == spec.qmp.empty())
+    throw invalid("one machine is captured: an instance, or that of a QMP socket", "give either of them");
+  return spec.instance.empty() ? capture_qemu(spec) : capture_instance(spec);
+}
+
+}  // namespace kiln::cli

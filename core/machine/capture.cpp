@@ -1,0 +1,305 @@
+#include "machine/capture.h"
+
+#include <sys/statvfs.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cctype>
+#include <chrono>
+#include <utility>
+
+#include <kiln/text.h>
+
+#include <nlohmann/json.hpp>
+
+#include "machine/fleece.h"
+#include "machine/freeze.h"
+#include "machine/guest_access.h"
+#include "machine/nbd_reader.h"
+
+namespace kiln {
+namespace {
+
+using namespace std::chrono_literals;
+using nlohmann::json;
+using Clock = std::chrono::steady_clock;
+
+constexpr auto agent_patience = 5s;
+/// What the guest overwrites is kept on the host's disk: if that got full, the guest would be paused.
+constexpr std::uint64_t least_free = 256u << 20;
+
+/// The point in time, and how good it is.
+struct Point {
+  Consistency consistency = Consistency::crash_consistent;
+  Duration frozen{};
+  std::string hooks = {};    ///< "passed", or what the agent said
+  std::string warning = {};  ///< why it is not quiesced
+};
+
+Qmp connect(const CaptureTarget& target, std::stop_token stop) {
+  try {
+    return Qmp::connect(target.qmp, 5s, std::move(stop));
+  } catch (const Error& error) {
+    if (is_cancelled(error)) throw;
+    throw Error("cannot capture " + target.name + ": " + error.what(),
+                "is somebody else capturing it, or connected to its monitor?", {target.qmp.string()});
+  }
+}
+
+/// The network card's model as kiln calls it, "virtio" or QEMU's name of it.
+std::string nic_of(Qmp& qmp) {
+  for (const char* place : {"/machine/peripheral", "/machine/peripheral-anon"})
+    for (const json& child : qmp.execute("qom-list", {{"path", place}})) {
+      const std::string type = child.value("type", "");
+      if (type.starts_with("child<virtio-net")) return "virtio";
+      for (const char* model : {"e1000e", "e1000", "rtl8139", "vmxnet3"})
+        if (type == "child<" + std::string(model) + ">") return model;
+    }
+  return "";
+}
+
+bool has_uefi(Qmp& qmp) {
+  const json blocks = qmp.execute("query-block");
+  return std::ranges::any_of(blocks, [](const json& block) {
+    return block.value("qdev", "").find("flash") != std::string::npos ||
+           block.value("device", "").starts_with("pflash");
+  });
+}
+
+Facts facts_of(Qmp& qmp, const GuestDrive& disk) {
+  Facts facts;
+  facts["machine.cpus"] = std::to_string(qmp.execute("query-cpus-fast").size());
+  facts["machine.memory"] =
+      std::to_string(qmp.execute("query-memory-size-summary").value("base-memory", std::uint64_t{0}));
+  if (!disk.bus.empty()) facts["machine.disk_bus"] = printable(disk.bus, 64);
+  if (const std::string nic = nic_of(qmp); !nic.empty()) facts["machine.nic"] = nic;
+  facts["boot.firmware"] = has_uefi(qmp) ? "uefi" : "bios";
+  facts["capture.drive"] = printable(disk.name, 128);
+  facts["capture.format"] = printable(disk.format, 32);
+  return facts;
+}
+
+Point quiesced_point(Fleece& fleece, Freeze& freeze) {
+  Point point;
+  fleece.take();
+  const Freeze::Report report = freeze.thaw();
+  point.frozen = report.frozen;
+  point.hooks = report.words.empty() ? "passed" : report.words;
+  if (report.held)
+    point.consistency = Consistency::quiesced;
+  else
+    point.warning = "the guest had to be thawed before the point in time was taken";
+  if (!report.thawed)
+    point.warning = "the guest agent has not said yet that the file systems are thawed; it is asked on for ten minutes";
+  return point;
+}
+
+/// The agent hears one client at a time. Who works in the guest for long is not waited for.
+class AgentTurn {
+ public:
+  AgentTurn(const CaptureTarget& target, const std::stop_token& stop) {
+    if (target.agent_turn.empty()) return;
+    try {
+      lock_ = lock_agent(target.agent_turn, agent_patience, stop);
+    } catch (const Error& error) {
+      if (is_cancelled(error)) throw;
+      busy_ = error.what();
+    }
+  }
+  const std::string& busy() const { return busy_; }  ///< why it is not ours; empty: it is
+
+ private:
+  std::optional<FileLock> lock_;
+  std::string busy_;
+};
+
+Point take_point(Fleece& fleece, const CaptureTarget& target, const CaptureSpec& spec, bool runs,
+                 const std::stop_token& stop) {
+  Point point;
+  if (!runs) point.warning = "the machine is paused, so its guest could not be asked to come to rest";
+  if (runs && target.agent.empty()) point.warning = "there is no channel to a guest agent";
+  const bool needed = spec.least == Consistency::quiesced;
+  if (runs && !target.agent.empty()) {
+    const AgentTurn turn(target, stop);
+    if (turn.busy().empty()) {
+      Freeze freeze = Freeze::begin(target.agent, agent_patience, spec.freeze_limit, stop);
+      if (freeze.answer() == Freeze::Answer::frozen) return quiesced_point(fleece, freeze);
+      point.hooks = freeze.words();
+      point.warning = freeze.answer() == Freeze::Answer::no_agent ? "no guest agent answers" : freeze.words();
+    } else {
+      point.warning = turn.busy();
+    }
+  }
+  if (!needed) fleece.take();
+  return point;
+}
+
+/// Throws when the host's disk, which takes what the guest overwrites, gets full. Any thread.
+class SpaceWatch {
+ public:
+  explicit SpaceWatch(std::filesystem::path folder) : folder_(std::move(folder)) {}
+
+  void operator()() {
+    const auto now = Clock::now().time_since_epoch().count();
+    auto last = last_.load();
+    if (now - last < std::chrono::nanoseconds(200ms).count() || !last_.compare_exchange_strong(last, now)) return;
+    struct statvfs space {};
+    if (::statvfs(folder_.c_str(), &space) != 0) return;
+    if (std::uint64_t{space.f_bavail} * space.f_frsize < least_free)
+      throw Error("less than 256 MiB are free where the blocks are kept that the guest overwrites",
+                  "free some space, or choose another folder with --scratch", {folder_.string()});
+  }
+
+ private:
+  const std::filesystem::path folder_;
+  std::atomic<Clock::rep> last_{0};
+};
+
+/// The bitmaps that together tell what changed since a manifest, and the manifest.
+struct Changes {
+  std::optional<Manifest> since;
+  std::vector<std::string> bitmaps;
+};
+
+/// Every capture begins a bitmap and stops the one before. The newest whose capture became an image counts, with all
+/// after it; what is older is of no use any longer, and one that is not sound makes all of them useless.
+Changes changes_of(const GuestDrive& drive, const CaptureTarget& target) {
+  constexpr std::size_t most = 16;  // contexts that an export can have are limited too
+  Changes changes;
+  for (auto it = drive.bitmaps.rbegin(); it != drive.bitmaps.rend(); ++it) {
+    if (!it->sound || changes.bitmaps.size() == most || it->recording != (it == drive.bitmaps.rbegin())) return {};
+    changes.bitmaps.push_back(it->name);
+    changes.since = target.since ? target.since(it->name, drive.name) : std::nullopt;
+    if (changes.since) return changes;
+  }
+  return {};
+}
+
+void forget_others(Fleece& fleece, std::size_t drive, const Changes& changes) {
+  std::vector<std::string> useless;
+  for (const DriveBitmap& bitmap : fleece.drives()[drive].bitmaps)
+    if (std::ranges::find(changes.bitmaps, bitmap.name) == changes.bitmaps.end()) useless.push_back(bitmap.name);
+  fleece.remove_bitmaps(drive, useless);
+}
+
+/// Needed by the readers of one capture.
+struct Serving {
+  Serving(Qmp qmp, std::vector<GuestDrive> drives, const CaptureTarget& target)
+      : socket(target.socket),
+        space(target.scratch),
+        fleece(std::move(qmp), target.qmp, std::move(drives), target.scratch) {}
+  Serving(const Serving&) = delete;
+  Serving& operator=(const Serving&) = delete;
+  ~Serving() {
+    std::error_code ignored;
+    std::filesystem::remove(socket, ignored);
+    std::filesystem::remove(scratch, ignored);  // when it is empty now
+  }
+  const std::filesystem::path socket, scratch;
+  SpaceWatch space;
+  Fleece fleece;
+};
+
+std::shared_ptr<const BlockReader> open_drive(const std::shared_ptr<Serving>& serving, std::size_t i, Changes changes,
+                                              const CaptureTarget& target, const std::stop_token& stop) {
+  const GuestDrive& drive = serving->fleece.drives()[i];
+  NbdExport from{.socket = target.socket, .name = Fleece::export_name(i), .keep = serving, .stop = stop};
+  from.before_read = [watch = serving.get()] { watch->space(); };
+  from.known = std::move(changes.since);
+  from.bitmaps = std::move(changes.bitmaps);
+  if (!from.known) {
+    from.known = content_of(drive.below, target.bases);
+    if (from.known) from.depth = 3;  // fleece, overlay, base
+  }
+  return open_nbd(std::move(from));
+}
+
+void require(const CaptureTarget& target, const CaptureSpec& spec, const Point& point) {
+  if (point.consistency >= spec.least) return;
+  const bool stopped = spec.least == Consistency::stopped;
+  throw refused(
+      target.name + (stopped ? " is not shut off" : " cannot be captured quiesced"),
+      stopped ? "shut it down first, or ask for less with --require" : "mend that, or ask for less with --require",
+      {point.warning});
+}
+
+}  // namespace
+
+std::string_view to_text(Consistency consistency) {
+  switch (consistency) {
+    case Consistency::crash_consistent:
+      return "crash-consistent";
+    case Consistency::quiesced:
+      return "quiesced";
+    case Consistency::stopped:
+      return "stopped";
+  }
+  return "";
+}
+
+std::optional<Manifest> content_of(const std::filesystem::path& file, const std::vector<KnownBase>& bases) {
+  std::error_code other;
+  for (const KnownBase& base : bases)
+    if (!file.empty() && std::filesystem::equivalent(file, base.file, other)) return base.content;
+  return std::nullopt;
+}
+
+std::string part_name(const std::string& wanted, const std::vector<CapturedDrive>& others) {
+  constexpr std::size_t longest = 100;
+  std::string name;
+  for (const char c : wanted.substr(0, longest)) {
+    const bool fits = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '.' || c == '_' || c == '-';
+    if (fits && (!name.empty() || (c != '.' && c != '-'))) name += c;
+  }
+  if (name.empty()) name = "disk";
+  const auto taken = [&](const std::string& one) { return std::ranges::count(others, one, &CapturedDrive::name) != 0; };
+  if (!taken(name)) return name;
+  for (unsigned number = 2;; ++number)
+    if (const std::string next = name + "-" + std::to_string(number); !taken(next)) return next;
+}
+
+void add_drive(Capture& capture, const std::string& wanted_name, const std::string& device, std::string_view role,
+               std::shared_ptr<const BlockReader> disk) {
+  const std::string name = part_name(wanted_name, capture.drives);
+  if (!role.empty()) capture.facts["capture.part." + name] = printable(device, 128);
+  capture.drives.push_back({name, std::string(role), std::move(disk)});
+}
+
+Capture capture_running(const CaptureTarget& target, const CaptureSpec& spec, std::stop_token stop) {
+  if (spec.least == Consistency::stopped) require(target, spec, {.warning = "its qemu runs"});
+  Qmp qmp = connect(target, stop);
+  clear_fleeces(qmp);
+  std::vector<GuestDrive> drives = writable_drives(qmp);
+  Capture capture{.drives = {}, .facts = facts_of(qmp, drives.front()), .warnings = {}};
+  const bool runs = qmp.execute("query-status").value("running", false);
+
+  std::vector<Changes> changes;
+  for (const GuestDrive& drive : drives) changes.push_back(changes_of(drive, target));
+  std::filesystem::remove(target.socket);
+  const auto serving = std::make_shared<Serving>(std::move(qmp), std::move(drives), target);
+  serving->space();
+  for (std::size_t i = 0; i < changes.size(); ++i) forget_others(serving->fleece, i, changes[i]);
+
+  const Point point = take_point(serving->fleece, target, spec, runs, stop);
+  require(target, spec, point);
+  std::vector<std::vector<std::string>> bitmaps;
+  for (const Changes& of_drive : changes) bitmaps.push_back(of_drive.bitmaps);
+  serving->fleece.serve(target.socket_for_qemu, bitmaps);
+
+  if (!point.warning.empty()) capture.warnings.push_back(point.warning);
+  capture.facts["capture.id"] = serving->fleece.bitmap();
+  capture.facts["capture.instance"] = target.name;
+  capture.facts["capture.consistency"] = std::string(to_text(point.consistency));
+  if (point.frozen != Duration(0)) capture.facts["capture.freeze_ms"] = std::to_string(point.frozen.count());
+  if (!point.hooks.empty()) capture.facts["capture.hooks"] = point.hooks;
+  capture.facts["capture.read"] = changes.front().since ? "changes" : "all";
+  for (std::size_t i = 0; i < changes.size(); ++i) {
+    const GuestDrive& drive = serving->fleece.drives()[i];
+    const char* role = i == 0 ? "" : drive.is_flash ? part_role::firmware : part_role::data;
+    add_drive(capture, drive.is_flash ? "vars" : drive.name, drive.name, role,
+              open_drive(serving, i, std::move(changes[i]), target, stop));
+  }
+  return capture;
+}
+
+}  // namespace kiln

@@ -1,0 +1,72 @@
+#include "machine/detach.h"
+
+#include <algorithm>
+#include <thread>
+
+#include <kiln/text.h>
+
+#include <nlohmann/json.hpp>
+
+#include "machine/disk_server.h"
+#include "machine/qemu.h"
+#include "qmp/qmp.h"
+
+namespace kiln {
+namespace {
+
+using namespace std::chrono_literals;
+using nlohmann::json;
+using Told = std::function<void(std::uint64_t done, std::uint64_t total)>;
+
+json status_of(const json& jobs, const std::string& job) {
+  const auto ours = std::ranges::find_if(jobs, [&](const json& one) { return one.value("id", "") == job; });
+  return ours == jobs.end() ? json() : *ours;
+}
+
+/// Whoever began it: a kiln that was killed leaves its job to go on.
+json find_job(Qmp& qmp, const std::string& job) {
+  return status_of(qmp.execute("query-jobs"), job);
+}
+
+void wait_for_job(Qmp& qmp, const std::string& job, const std::stop_token& stop, const Told& told) {
+  for (json now; !(now = find_job(qmp, job)).is_null(); std::this_thread::sleep_for(50ms)) {
+    const auto total = now.value("total-progress", std::uint64_t{0});
+    if (told) told(std::min(now.value("current-progress", std::uint64_t{0}), total), total);
+    if (now.value("status", "") == "concluded") {
+      qmp.execute("job-dismiss", json{{"id", job}});
+      if (const std::string failure = now.value("error", ""); !failure.empty())
+        throw Error("the disk could not be copied: " + printable(failure), "is the host's disk full?");
+      return;
+    }
+    if (stop.stop_requested()) {
+      qmp.execute("job-cancel", json{{"id", job}});
+      throw cancelled();
+    }
+  }
+}
+
+/// Of a disk that stands alone already nothing is copied.
+void stream(Qmp& qmp, std::size_t disk, const std::stop_token& stop, const Told& told) {
+  const std::string node = disk_node_name(disk), job = "kiln-detach-" + node;
+  if (find_job(qmp, job).is_null())
+    qmp.execute("block-stream", json{{"job-id", job}, {"device", node}, {"auto-dismiss", false}});
+  wait_for_job(qmp, job, stop, told);
+}
+
+}  // namespace
+
+void detach_disks(const Instance& instance, const std::stop_token& stop, const Told& told) {
+  if (instance.state == Instance::State::running) {
+    // Not stopped by the token: it has to be able to say "cancel".
+    Qmp qmp = Qmp::connect(instance.folder / machine_file::qmp, 5s);
+    for (std::size_t disk = 0; disk <= instance.data.size(); ++disk) stream(qmp, disk, stop, told);
+    return;
+  }
+  for (std::size_t disk = 0; disk <= instance.data.size(); ++disk) {
+    const DiskServer server(instance, disk, stop);
+    Qmp qmp = Qmp::connect(server.monitor(), 5s, {}, "qemu-storage-daemon");
+    stream(qmp, disk, stop, told);
+  }
+}
+
+}  // namespace kiln

@@ -1,0 +1,36 @@
+#include "machine/keeper.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <utility>
+
+#include "process/process.h"
+
+namespace kiln {
+namespace {
+
+std::pair<Fd, Fd> make_pipe() {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) throw_errno("cannot make a pipe");
+  Fd read = lifted(ends[0]);
+  return {std::move(read), lifted(ends[1])};
+}
+
+}  // namespace
+
+Keeper start_keeper(const std::vector<std::string>& arguments) {
+  auto [their_in, our_out] = make_pipe();
+  auto [our_in, their_out] = make_pipe();
+  const Fd nowhere = append_file({});
+  spawn_daemon({require_own_program("kiln-keeper").string(), arguments},
+               {their_in.get(), their_out.get(), nowhere.get(), "/"});
+  return {std::move(our_out), std::move(our_in)};
+}
+
+void ignore_ends_of_sessions() {
+  for (const int s : {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGQUIT, SIGUSR1, SIGUSR2}) ::signal(s, SIG_IGN);
+}
+
+}  // namespace kiln

@@ -1,0 +1,99 @@
+#include "machine/started_qemu.h"
+
+#include <csignal>
+#include <thread>
+#include <utility>
+
+#include <nlohmann/json.hpp>
+
+#include "machine/attend.h"
+#include "machine/serial.h"
+#include "qmp/qmp.h"
+
+namespace kiln {
+namespace {
+
+using namespace std::chrono_literals;
+using Clock = std::chrono::steady_clock;
+
+Error did_not_start(const std::filesystem::path& folder) {
+  SerialWatch words("");
+  words.feed(LogTail(folder / machine_file::qemu_log).next());
+  return Error("qemu did not start", "its own words are above", words.tail());
+}
+
+/// QEMU wants to find it there. It ends with QEMU's connection, so one that never got one is ended by the next start.
+std::filesystem::path start_tpm(std::filesystem::path folder, const MachineSpec& machine) {
+  const auto command = tpm_command(machine);
+  if (!command) return folder;
+  const auto socket = folder / machine_file::tpm;
+  std::filesystem::remove(socket);
+  const pid_t pid = start_daemon(*command, folder / machine_file::qemu_log, folder);
+  for (int tries = 0; !std::filesystem::exists(socket); ++tries) {
+    if (tries == 500 || !identify(pid)) throw did_not_start(folder);
+    std::this_thread::sleep_for(10ms);
+  }
+  return folder;
+}
+
+}  // namespace
+
+MachineSpec machine_of(const Instance& instance) {
+  MachineSpec machine;
+  machine.name = instance.name;
+  machine.accelerator = instance.accelerator;
+  machine.hardware = instance.hardware;
+  machine.uuid = instance.uuid;
+  machine.mac = instance.mac;
+  machine.disk_size = instance.disk_size;
+  machine.base = instance.base;
+  machine.data = instance.data;
+  machine.seed = true;
+  machine.screen = true;
+  machine.ports = instance.ports;
+  return machine;
+}
+
+void end_unrecorded(const Instance& instance, const std::stop_token& stop) {
+  const auto socket = instance.folder / machine_file::qmp;
+  if (!std::filesystem::exists(socket)) return;
+  try {
+    Qmp::connect(socket, 200ms, stop).execute("quit", 5s);
+  } catch (const Error& error) {
+    if (is_cancelled(error)) throw;  // otherwise nobody is there, as it should be
+  }
+}
+
+StartedQemu::StartedQemu(std::filesystem::path folder, const MachineSpec& machine)
+    : folder_(start_tpm(std::move(folder), machine)),
+      process_(identify(start_attended(folder_, machine.name, qemu_arguments(machine)).value_or(0))) {
+  if (!process_) throw did_not_start(folder_);
+}
+
+StartedQemu::~StartedQemu() {
+  if (kept_) return;
+  const Attendant attendant(*process_);
+  if (signal_process(*process_, SIGKILL)) wait_gone(*process_, 10s);
+  attendant.wait();
+}
+
+void StartedQemu::wait_until_it_runs(const std::stop_token& stop) const {
+  const auto until = Clock::now() + 30s;
+  for (;;) {
+    if (wait_gone(*process_, 10ms)) throw did_not_start(folder_);
+    if (stop.stop_requested()) throw cancelled();
+    const bool last = Clock::now() >= until;
+    try {
+      Qmp qmp = Qmp::connect(folder_ / machine_file::qmp, 200ms, stop);
+      const auto status = qmp.execute("query-status");
+      if (status.value("running", false)) return;
+      if (last)
+        throw Error("qemu did not run the machine within 30 s: it is \"" + status.value("status", "") + "\"",
+                    "is the host's disk full, or the host out of memory?");
+    } catch (const Error& e) {
+      if (is_cancelled(e) || last) throw;
+    }
+  }
+}
+
+}  // namespace kiln

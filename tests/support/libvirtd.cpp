@@ -1,0 +1,120 @@
+#include "support/libvirtd.h"
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+#include <thread>
+
+namespace kiln::test {
+namespace {
+
+constexpr uid_t nobody = 65534;
+
+/// Those that have `text` in their command line.
+std::vector<pid_t> processes_with(const std::string& text) {
+  std::vector<pid_t> found;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    const std::string name = entry.path().filename();
+    if (name.find_first_not_of("0123456789") != std::string::npos) continue;
+    std::ifstream file(entry.path() / "cmdline", std::ios::binary);
+    std::ostringstream line;
+    line << file.rdbuf();
+    if (line.str().find(text) != std::string::npos) found.push_back(std::stoi(name));
+  }
+  return found;
+}
+
+}  // namespace
+
+LibvirtHost::LibvirtHost() {
+  for (const char* name : {"run", "config/libvirt", "cache", "data", "pool"})
+    std::filesystem::create_directories(folder_ / name);
+  // No virtlogd beside it, which would outlive it.
+  std::ofstream(folder_ / "config/libvirt/qemu.conf") << "stdio_handler = \"file\"\n";
+  if (::geteuid() == 0) {
+    // A daemon of root's would use the folders of the system.
+    if (::chown(folder_.path().c_str(), nobody, nobody) != 0) throw std::runtime_error("chown failed");
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_.path()))
+      if (::chown(entry.path().c_str(), nobody, nobody) != 0) throw std::runtime_error("chown failed");
+  }
+  start();
+}
+
+void LibvirtHost::start() {
+  std::vector<std::string> command{"setpriv", "--pdeathsig", "KILL"};
+  if (::geteuid() == 0)
+    for (const char* word : {"--reuid", "65534", "--regid", "65534", "--clear-groups"}) command.emplace_back(word);
+  command.emplace_back("libvirtd");
+  std::vector<std::string> environment{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + folder_.path().string()};
+  for (const auto& [name, at] :
+       {std::pair{"RUNTIME_DIR", "run"}, {"CONFIG_HOME", "config"}, {"CACHE_HOME", "cache"}, {"DATA_HOME", "data"}})
+    environment.push_back("XDG_" + std::string(name) + "=" + (folder_ / at).string());
+  std::vector<char*> argv, envp;
+  for (std::string& word : command) argv.push_back(word.data());
+  for (std::string& word : environment) envp.push_back(word.data());
+  argv.push_back(nullptr);
+  envp.push_back(nullptr);
+  const std::string log = folder_ / "log";
+  posix_spawn_file_actions_t actions;
+  ::posix_spawn_file_actions_init(&actions);
+  ::posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+  ::posix_spawn_file_actions_addopen(&actions, 1, log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
+  ::posix_spawn_file_actions_adddup2(&actions, 1, 2);
+  const int error = ::posix_spawnp(&pid_, argv[0], &actions, nullptr, argv.data(), envp.data());
+  ::posix_spawn_file_actions_destroy(&actions);
+  if (error != 0) throw std::runtime_error("cannot start libvirtd");
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(120);
+  while (run({"virsh", "-q", "-c", uri(), "version"}).status != 0) {
+    if (std::chrono::steady_clock::now() > deadline) throw std::runtime_error("libvirtd does not answer, see " + log);
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+}
+
+void LibvirtHost::stop() {
+  if (pid_ <= 0) return;
+  ::kill(pid_, SIGKILL);
+  while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  pid_ = -1;
+}
+
+LibvirtHost::~LibvirtHost() {
+  stop();
+  for (int tries = 0; tries < 500; ++tries) {
+    const std::vector<pid_t> left = processes_with(folder_.path().string());
+    if (left.empty()) return;
+    for (const pid_t pid : left) ::kill(pid, SIGKILL);
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+}
+
+std::string LibvirtHost::virsh(std::vector<std::string> words) const {
+  words.insert(words.begin(), {"virsh", "-q", "-c", uri()});
+  const Outcome outcome = run(words);
+  if (outcome.status != 0) throw std::runtime_error(words[4] + " failed: " + outcome.output);
+  return outcome.output;
+}
+
+void LibvirtHost::define_pool() const {
+  virsh({"pool-define-as", "kiln", "dir", "--target", pool()});
+}
+
+std::vector<std::string> LibvirtHost::volumes(const std::string& begin) const {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(pool()))
+    if (entry.path().filename().string().starts_with(begin)) names.push_back(entry.path().filename());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+}  // namespace kiln::test
