@@ -37,10 +37,10 @@ std::vector<pid_t> processes_with(const std::string& text) {
 }  // namespace
 
 LibvirtHost::LibvirtHost() {
-  for (const char* name : {"run", "config/libvirt", "cache", "data", "pool"})
+  for (const char* name : {"run", "c/libvirt", "cache", "data", "pool"})
     std::filesystem::create_directories(folder_ / name);
   // No virtlogd beside it, which would outlive it.
-  std::ofstream(folder_ / "config/libvirt/qemu.conf") << "stdio_handler = \"file\"\n";
+  std::ofstream(folder_ / "c/libvirt/qemu.conf") << "stdio_handler = \"file\"\n";
   if (::geteuid() == 0) {
     // A daemon of root's would use the folders of the system.
     if (::chown(folder_.path().c_str(), nobody, nobody) != 0) throw std::runtime_error("chown failed");
@@ -57,7 +57,7 @@ void LibvirtHost::start() {
   command.emplace_back("libvirtd");
   std::vector<std::string> environment{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + folder_.path().string()};
   for (const auto& [name, at] :
-       {std::pair{"RUNTIME_DIR", "run"}, {"CONFIG_HOME", "config"}, {"CACHE_HOME", "cache"}, {"DATA_HOME", "data"}})
+       {std::pair{"RUNTIME_DIR", "run"}, {"CONFIG_HOME", "c"}, {"CACHE_HOME", "cache"}, {"DATA_HOME", "data"}})
     environment.push_back("XDG_" + std::string(name) + "=" + (folder_ / at).string());
   std::vector<char*> argv, envp;
   for (std::string& word : command) argv.push_back(word.data());

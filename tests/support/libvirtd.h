@@ -33,7 +33,7 @@ class LibvirtHost {
   void start();  ///< again
 
  private:
-  TempDir folder_;
+  TempDir folder_{"v"};  // libvirt's sockets are deep below it, and 107 bytes at most
   pid_t pid_ = -1;
 };
 

@@ -10,8 +10,9 @@ namespace kiln::test {
 
 class TempDir {
  public:
-  TempDir() {
-    std::string name = (std::filesystem::temp_directory_path() / "kiln-test-XXXXXX").string();
+  /// `begin`: of its name; a short one where paths of sockets have to fit below it.
+  explicit TempDir(const std::string& begin = "kiln-test") {
+    std::string name = (std::filesystem::temp_directory_path() / (begin + "-XXXXXX")).string();
     if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
     path_ = name;
   }

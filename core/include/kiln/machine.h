@@ -71,6 +71,8 @@ struct LaunchSpec {
   bool stopped = false;  ///< made, not started
   /// The guest has no cloud-init: its identity, and ssh_keys for root, are written into its disk before it starts.
   bool personalise = false;
+  /// Not booted: the machine goes on from the memory that was captured with its disks (CaptureSpec::with_memory).
+  bool resume = false;
   bool overcommit = false;      ///< also when the host has not the memory or the processors for them
   std::string driver = "qemu";  ///< "qemu": processes of this host; "libvirt": domains
   std::string connect;          ///< libvirt's URI of the host; empty: libvirt's own default
@@ -97,14 +99,19 @@ enum class Consistency {
   stopped,           ///< nothing ran
 };
 
-/// A machine whose disks are to be taken as they are at one moment: an instance, or any QEMU.
+/// A machine whose disks are to be taken as they are at one moment: an instance, any domain of libvirt's, or any QEMU.
 struct CaptureSpec {
   std::string instance;           ///< its name; or empty, and
+  std::string domain;             ///< a domain's name or UUID, and
+  std::string connect;            ///< libvirt's URI of its host; empty: libvirt's own default. Or both empty, and
   std::filesystem::path qmp;      ///< a QMP socket of the machine's QEMU
   std::filesystem::path agent;    ///< the socket of its guest agent's channel; empty: none, or the instance's
   std::filesystem::path scratch;  ///< a folder for what the guest overwrites meanwhile; empty: one is chosen
   Consistency least = Consistency::crash_consistent;  ///< less than that is refused
   Duration freeze_limit{std::chrono::seconds(10)};    ///< the guest is thawed after that, whatever happens
+  /// Also the state of its memory and its devices, of the same moment; an instance that runs only. The machine stands
+  /// still while they are saved. Its file systems are not frozen: they go on, with what they had not written yet.
+  bool with_memory = false;
 };
 
 /// A drive at that moment. While a reader lives, QEMU keeps for it what the guest overwrites.
@@ -116,7 +123,7 @@ struct CapturedDrive {
 
 struct Capture {
   std::vector<CapturedDrive> drives;  ///< the system disk, then the others in the machine's order; all of one moment
-  Facts facts;                        ///< "capture.*", "machine.*", "boot.firmware", "parent"
+  Facts facts;                        ///< "capture.*", "machine.*", "memory.*", "boot.firmware", "parent"
   std::vector<std::string> warnings;
 };
 
