@@ -102,8 +102,8 @@ enum class Consistency {
 /// A machine whose disks are to be taken as they are at one moment: an instance, any domain of libvirt's, or any QEMU.
 struct CaptureSpec {
   std::string instance;           ///< its name; or empty, and
-  std::string domain;             ///< a domain's name or UUID, and
-  std::string connect;            ///< libvirt's URI of its host; empty: libvirt's own default. Or both empty, and
+  std::string domain = {};        ///< a domain's name or UUID, and
+  std::string connect = {};       ///< libvirt's URI of its host; empty: libvirt's own default. Or both empty, and
   std::filesystem::path qmp;      ///< a QMP socket of the machine's QEMU
   std::filesystem::path agent;    ///< the socket of its guest agent's channel; empty: none, or the instance's
   std::filesystem::path scratch;  ///< a folder for what the guest overwrites meanwhile; empty: one is chosen
