@@ -14,6 +14,7 @@ Table capture_of(const Args& args) {
   for (const char* path : {"qmp", "agent", "scratch"})
     if (args.has(path)) capture[path] = Value{std::filesystem::absolute(args.text(path)).string()};
   if (args.has("require")) capture["require"] = Value{args.text("require")};
+  if (args.has("with-memory")) capture["with_memory"] = Value{true};
   if (args.has("freeze-limit")) capture["freeze_limit"] = Value{args.text("freeze-limit")};
   return capture;
 }
@@ -34,10 +35,14 @@ std::string fact(const Facts& facts, const char* name) {
 
 /// "web:1  quiesced, frozen for 31 ms; 1.5 GiB, 40 MiB stored  sha256:…"
 std::string sum_up(const ImageEntry& entry, const std::string& reference, const Facts& facts) {
-  const std::string frozen = fact(facts, "capture.freeze_ms");
-  return fmt::format("{}  {}{}; {}, {} stored  sha256:{}", printable(reference), fact(facts, "capture.consistency"),
-                     frozen.empty() ? "" : ", frozen for " + frozen + " ms", format_bytes(entry.image.total_size()),
-                     format_bytes(entry.image.stored_bytes), to_hex(entry.image.content));
+  const std::string frozen = fact(facts, "capture.freeze_ms"), still = fact(facts, "memory.still_ms");
+  std::string how = fact(facts, "capture.consistency");
+  if (!frozen.empty()) how += ", frozen for " + frozen + " ms";
+  if (facts.contains("memory.board")) how += ", with its memory";
+  if (!still.empty()) how += ", stood still for " + still + " ms";
+  return fmt::format("{}  {}; {}, {} stored  sha256:{}", printable(reference), how,
+                     format_bytes(entry.image.total_size()), format_bytes(entry.image.stored_bytes),
+                     to_hex(entry.image.content));
 }
 
 }  // namespace
@@ -47,6 +52,9 @@ int run_capture(Call& call) {
   if (call.args.has("INSTANCE") == call.args.has("qmp"))
     throw invalid("kiln capture takes an instance, or the QMP socket of another machine",
                   "kiln capture INSTANCE --name NAME, or kiln capture --qmp SOCKET --name NAME");
+  if (call.args.has("with-memory") && call.args.has("generalize"))
+    throw invalid("--with-memory and --generalize do not go together: the memory would be of another disk",
+                  "give one of them");
   std::vector<engine::StageCall> stages{{"capture", capture_of(call.args)}};
   if (call.args.has("generalize")) stages.push_back({"sysprep", {}});
   stages.push_back({"publish", publish_of(call.args)});

@@ -3,6 +3,7 @@
 
 #include "catalog/image_parts.h"
 #include "cli/host_machines.h"
+#include "cli/resumption.h"
 #include "machine/capture.h"
 #include "machine/qemu.h"
 
@@ -79,6 +80,9 @@ Capture HostMachines::capture_instance(const CaptureSpec& spec) {
                 "remove it: kiln rm " + instance.name);
   require_here(instance, "capture");
   const std::optional<Image> image = image_of(instance);
+  if (spec.with_memory && instance.state == Instance::State::stopped)
+    throw refused("instance \"" + instance.name + "\" is stopped: there is no memory to capture",
+                  "capture it without --with-memory");
   std::vector<KnownBase> bases = image ? bases_of(*image) : std::vector<KnownBase>();
   Capture capture;
   if (instance.state == Instance::State::stopped) {
@@ -97,6 +101,7 @@ Capture HostMachines::capture_instance(const CaptureSpec& spec) {
                                                const std::string& drive) { return captured_before(bitmap, drive); }},
                               spec, stop_);
     capture.facts["boot.firmware"] = to_text(instance.hardware.firmware);  // from outside "secure" is "uefi"
+    if (spec.with_memory) capture.facts.merge(memory_facts(instance));
   }
   if (!instance.image_id.empty()) capture.facts["parent"] = instance.image_id;
   if (image)
@@ -106,6 +111,10 @@ Capture HostMachines::capture_instance(const CaptureSpec& spec) {
 }
 
 Capture HostMachines::capture_qemu(const CaptureSpec& spec) {
+  if (spec.with_memory)
+    throw refused(
+        "the memory of a machine that is not kiln's cannot be captured: kiln could not make such a machine again",
+        "capture it without --with-memory");
   std::error_code missing;
   const std::filesystem::path qmp = std::filesystem::canonical(spec.qmp, missing);
   if (missing) throw invalid("there is no socket " + spec.qmp.string(), "give the path of a QMP socket of the machine");

@@ -14,10 +14,12 @@
 #include "catalog/sharing.h"
 #include "catalog/store.h"
 #include "catalog/stored_disk.h"
+#include "cli/resumption.h"
 #include "cli/write_disk.h"
 #include "engine/record.h"
 #include "guest/personalise.h"
 #include "machine/boot_check.h"
+#include "machine/guest_access.h"
 #include "machine/qemu.h"
 #include "process/file_lock.h"
 
@@ -120,12 +122,42 @@ Accelerator HostMachines::accelerator_for(const LaunchSpec& spec) const {
 
 std::vector<Launched> HostMachines::start(const ImageEntry& entry, const LaunchSpec& spec,
                                           const LaunchProgress& progress) {
+  if (spec.resume) return resume(entry, spec, progress);
   if (spec.driver == "libvirt") return start_domains(entry, spec, progress);
   const Accelerator accelerator = accelerator_for(spec);
   LaunchHooks hooks{.told = progress.instances};
   if (spec.personalise)
     hooks.before_start = [&](const std::vector<Instance>& made) { personalise(made, spec, progress); };
   return instances_.launch(prepare_disks(entry, spec, progress), spec, accelerator, stop_, hooks);
+}
+
+std::vector<Launched> HostMachines::resume(const ImageEntry& entry, const LaunchSpec& spec,
+                                           const LaunchProgress& progress) {
+  const ImagePart& memory = resumable_memory(entry, spec, catalog_.view().account().name);
+  LaunchSpec like_then = spec;
+  like_then.accelerator = entry.image.facts.at("memory.accelerator");
+  LaunchBase base = prepare_disks(entry, like_then, progress);
+  base.resumption = resumption_of(entry.image);
+  const auto put_memory = [&](const std::vector<Instance>& made) {
+    const auto reader = catalog_.read(disk_of(entry.image, memory));
+    for (const Instance& instance : made)
+      write_memory(*reader, instance.folder / machine_file::memory, stop_, progress.base);
+  };
+  auto launched = instances_.launch(base, like_then, accelerator_for(like_then), stop_,
+                                    {.told = progress.instances, .before_start = put_memory});
+  set_clocks(launched);
+  return launched;
+}
+
+/// They believe that it is the time of the capture. Who has no agent finds out by itself, if at all.
+void HostMachines::set_clocks(const std::vector<Launched>& launched) const {
+  constexpr Duration patience = std::chrono::seconds(3);
+  try {
+    for (const Launched& one : launched)
+      if (!one.was_there) GuestAccess::open(instances_.get(one.name), stop_, patience).set_clock(patience);
+  } catch (const Error&) {
+    // they run, which is what was asked for
+  }
 }
 
 void HostMachines::personalise(const std::vector<Instance>& made, const LaunchSpec& spec,

@@ -84,6 +84,9 @@ class HostMachines final : public Machines {
 
  private:
   std::vector<Launched> start(const ImageEntry&, const LaunchSpec&, const LaunchProgress&);
+  /// They go on from the image's memory.
+  std::vector<Launched> resume(const ImageEntry&, const LaunchSpec&, const LaunchProgress&);
+  void set_clocks(const std::vector<Launched>&) const;
   /// As domains of libvirt; the image's base is made on their host.
   std::vector<Launched> start_domains(const ImageEntry&, LaunchSpec, const LaunchProgress&);
   /// Writes into each instance's disk who it is, in one appliance for all.

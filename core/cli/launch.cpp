@@ -108,6 +108,7 @@ void answer(Call& call, const ImageEntry& entry, const LaunchSpec& spec, const L
 
 int launch(Call& call, LaunchSpec spec, bool queue) {
   const Args& args = call.args;
+  if (queue && spec.resume) throw invalid("--queue and --resume do not go together", "give one of them");
   if (queue && spec.stopped) throw invalid("--queue starts the instances, and --stopped does not", "give one of them");
   if (queue && spec.driver != "qemu") throw invalid("--queue is for instances of this host", "leave it out");
   if (args.has("accel")) spec.accelerator = call.services.accelerator().name;  // a wrong one is said first
@@ -132,7 +133,7 @@ int launch(Call& call, LaunchSpec spec, bool queue) {
 /// The file says all of it.
 int launch_fleet(Call& call) {
   for (const char* option : {"name", "count", "memory", "cpus", "port", "ssh-key", "user-data", "disk-size", "disk-bus",
-                             "nic", "network", "firmware", "token", "stopped", "queue", "driver", "connect"})
+                             "nic", "network", "firmware", "token", "stopped", "resume", "queue", "driver", "connect"})
     if (call.args.has(option))
       throw invalid(fmt::format("--{} and --from-file do not go together", option),
                     "write it into the file: see README.md for an example");
@@ -146,7 +147,9 @@ int run_launch(Call& call) {
   if (args.has("IMAGE") == args.has("from-file"))
     throw invalid("kiln launch takes an image, or a fleet's file", "kiln launch NAME, or kiln launch --from-file FILE");
   if (args.has("from-file")) return launch_fleet(call);
-  return launch(call, launch_spec(args), args.has("queue"));
+  LaunchSpec spec = launch_spec(args);
+  spec.resume = args.has("resume");
+  return launch(call, std::move(spec), args.has("queue"));
 }
 
 int run_clone(Call& call) {

@@ -299,6 +299,7 @@ const std::vector<Verb>& verbs() {
        of_machines(
            {{"IMAGE", Given::optional, "", "NAME, NAME:VERSION or NAME:CHANNEL"},
             {"--from-file", Given::value, "FILE", "Instead: the instances of a fleet's file, as kiln apply makes them"},
+            {"--resume", Given::flag, "", "Goes on from the memory that was captured with the image, without booting"},
             {"--driver", Given::value, "qemu|libvirt", "What keeps it; qemu when not given, libvirt with --connect"},
             {"--connect", Given::value, "URI", "libvirt's host, such as qemu+ssh://host/system; its own default"}}),
        run_launch},
@@ -312,6 +313,7 @@ const std::vector<Verb>& verbs() {
         {"--generalize", Given::flag, "", "Takes out what makes the machine one of its kind, on the copy"},
         {"--require", Given::value, "LEVEL", "Refuses less than this: crash-consistent, quiesced or stopped"},
         {"--freeze-limit", Given::value, "DURATION", "How long the guest may stay frozen, 10s"},
+        {"--with-memory", Given::flag, "", "Also its memory, from which kiln launch --resume goes on"},
         {"--qmp", Given::value, "SOCKET", "A QMP socket of any other QEMU, instead of an instance"},
         {"--agent", Given::value, "SOCKET", "With --qmp: the socket of its guest agent's channel"},
         {"--scratch", Given::value, "DIR", "Where the blocks are kept that the guest overwrites meanwhile"},

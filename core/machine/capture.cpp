@@ -15,6 +15,7 @@
 #include "machine/fleece.h"
 #include "machine/freeze.h"
 #include "machine/guest_access.h"
+#include "machine/memory_state.h"
 #include "machine/nbd_reader.h"
 
 namespace kiln {
@@ -34,6 +35,8 @@ struct Point {
   Duration frozen{};
   std::string hooks = {};    ///< "passed", or what the agent said
   std::string warning = {};  ///< why it is not quiesced
+  std::optional<File> memory = {};
+  Duration still{};  ///< how long the machine stood still while its memory was saved
 };
 
 Qmp connect(const CaptureTarget& target, std::stop_token stop) {
@@ -131,6 +134,18 @@ Point take_point(Fleece& fleece, const CaptureTarget& target, const CaptureSpec&
     }
   }
   if (!needed) fleece.take();
+  return point;
+}
+
+/// With the memory comes all that the guest has not written yet, so nobody has to be asked to write it.
+Point still_point(Fleece& fleece, const CaptureTarget& target, bool runs) {
+  Point point;
+  const auto begin = Clock::now();
+  if (runs) fleece.pause();
+  fleece.take();
+  point.memory = fleece.save_memory(target.scratch);
+  if (runs) fleece.resume();
+  if (runs) point.still = std::chrono::ceil<Duration>(Clock::now() - begin);
   return point;
 }
 
@@ -272,6 +287,7 @@ Capture capture_running(const CaptureTarget& target, const CaptureSpec& spec, st
   std::vector<GuestDrive> drives = writable_drives(qmp);
   Capture capture{.drives = {}, .facts = facts_of(qmp, drives.front()), .warnings = {}};
   const bool runs = qmp.execute("query-status").value("running", false);
+  const std::string board = spec.with_memory ? board_of(qmp) : "";
 
   std::vector<Changes> changes;
   for (const GuestDrive& drive : drives) changes.push_back(changes_of(drive, target));
@@ -280,7 +296,8 @@ Capture capture_running(const CaptureTarget& target, const CaptureSpec& spec, st
   serving->space();
   for (std::size_t i = 0; i < changes.size(); ++i) forget_others(serving->fleece, i, changes[i]);
 
-  const Point point = take_point(serving->fleece, target, spec, runs, stop);
+  Point point = spec.with_memory ? still_point(serving->fleece, target, runs)
+                                 : take_point(serving->fleece, target, spec, runs, stop);
   require(target, spec, point);
   std::vector<std::vector<std::string>> bitmaps;
   for (const Changes& of_drive : changes) bitmaps.push_back(of_drive.bitmaps);
@@ -298,6 +315,12 @@ Capture capture_running(const CaptureTarget& target, const CaptureSpec& spec, st
     const char* role = i == 0 ? "" : drive.is_flash ? part_role::firmware : part_role::data;
     add_drive(capture, drive.is_flash ? "vars" : drive.name, drive.name, role,
               open_drive(serving, i, std::move(changes[i]), target, stop));
+  }
+  if (point.memory) {
+    capture.facts["memory.board"] = board;
+    if (runs) capture.facts["memory.still_ms"] = std::to_string(point.still.count());
+    capture.drives.push_back(
+        {part_name("memory", capture.drives), part_role::memory, memory_reader(std::move(*point.memory))});
   }
   return capture;
 }

@@ -14,6 +14,7 @@
 #include <kiln/random.h>
 
 #include "disk/overlay.h"
+#include "machine/memory_state.h"
 
 namespace kiln {
 namespace {
@@ -178,9 +179,13 @@ std::string Fleece::export_name(std::size_t drive) {
 
 int clear_when_left(const std::filesystem::path& monitor, int word) {
   ignore_ends_of_sessions();
-  char byte = 0;
-  if (::read(word, &byte, 1) == 1) return 0;
-  Qmp qmp = Qmp::connect(monitor, 60s);
+  bool paused = false;
+  for (char byte = 0; ::read(word, &byte, 1) == 1;) {
+    if (byte == 'd') return 0;
+    paused = byte == 'p';
+  }
+  Qmp qmp = Qmp::connect(monitor, paused ? Duration(1h) : Duration(60s));  // while memory is saved, QEMU hears nobody
+  if (paused) try_to(qmp, "cont", json::object());
   clear_fleeces(qmp);
   return 0;
 }
@@ -201,9 +206,9 @@ Fleece::Fleece(Qmp qmp, const std::filesystem::path& monitor, std::vector<GuestD
 
 Fleece::~Fleece() {
   try {
+    if (paused_) resume();
     clear_fleeces(qmp_);
-    const char done = 'd';
-    (void)!::write(keeper_.to.get(), &done, 1);  // it reads for as long as this is open
+    tell_keeper('d');
   } catch (const std::exception&) {
     // QEMU is gone, or hangs: the keeper goes on trying
   }
@@ -233,6 +238,28 @@ void Fleece::remove_bitmaps(std::size_t drive, const std::vector<std::string>& n
   for (const std::string& name : names)
     try_to(qmp_, "block-dirty-bitmap-remove", {{"node", drives_[drive].node}, {"name", name}});
   std::erase_if(bitmaps, [&](const DriveBitmap& b) { return std::ranges::find(names, b.name) != names.end(); });
+}
+
+/// It reads for as long as this lives.
+void Fleece::tell_keeper(char byte) {
+  (void)!::write(keeper_.to.get(), &byte, 1);
+}
+
+void Fleece::pause() {
+  tell_keeper('p');
+  paused_ = true;
+  qmp_.execute("stop", 60s);
+}
+
+void Fleece::resume() {
+  qmp_.execute("cont");
+  paused_ = false;
+  tell_keeper('r');
+}
+
+File Fleece::save_memory(const std::filesystem::path& folder) {
+  const std::string node = prefix + std::string("memory");
+  return kiln::save_memory(qmp_, folder / (node + ".qcow2"), node);
 }
 
 void Fleece::take() {

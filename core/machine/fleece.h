@@ -13,6 +13,8 @@
 #include <string>
 #include <vector>
 
+#include <kiln/file.h>
+
 #include "machine/keeper.h"
 #include "qmp/qmp.h"
 
@@ -43,8 +45,9 @@ std::vector<GuestDrive> writable_drives(Qmp&);
 /// Ends what a kiln that was killed has left in this QEMU: exports, jobs and nodes of ours. Bitmaps stay.
 void clear_fleeces(Qmp&);
 
-/// What the keeper does (keeper.h): when `word` ends without a byte, clears the QEMU behind `monitor`. A fleece that
-/// nobody reads would slow the guest down, and take more of the host's disk with each of its writes.
+/// What the keeper does (keeper.h): clears the QEMU behind `monitor` when `word` ends without a last byte 'd'. A fleece
+/// that nobody reads would slow the guest down, and take more of the host's disk with each of its writes. Between the
+/// bytes 'p' and 'r' the machine stands still, and goes on in that case.
 int clear_when_left(const std::filesystem::path& monitor, int word);
 
 /// One thread. The destructor leaves nothing in QEMU but the bitmaps; the guest is not disturbed by it. When this
@@ -60,8 +63,14 @@ class Fleece {
 
   /// Forgets what the drive's bitmaps know.
   void remove_bitmaps(std::size_t drive, const std::vector<std::string>& names);
+  /// Stops a machine that runs. When this process is killed before resume(), another one lets it go on.
+  void pause();
+  void resume();
   /// The point in time.
   void take();
+  /// What the machine holds beside its disks, of the same moment when it does not run from take() on until this is
+  /// done.
+  File save_memory(const std::filesystem::path& folder);
   /// `socket`: as QEMU is to be told. `bitmaps`: of each drive, to be exported with it.
   void serve(const std::string& socket, const std::vector<std::vector<std::string>>& bitmaps);
 
@@ -73,10 +82,12 @@ class Fleece {
 
  private:
   void prepare(std::size_t drive, const std::filesystem::path& folder);
+  void tell_keeper(char byte);
   Keeper keeper_;
   Qmp qmp_;
   std::vector<GuestDrive> drives_;
   std::string bitmap_;
+  bool paused_ = false;
 };
 
 }  // namespace kiln

@@ -80,6 +80,12 @@ GuestAccess GuestAccess::open(const Instance& instance, std::stop_token stop, Du
   return GuestAccess(socket, std::move(lock), std::move(agent), std::move(stop));
 }
 
+void GuestAccess::set_clock(Duration limit) {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  agent_.execute("guest-set-time", {{"time", std::chrono::duration_cast<std::chrono::nanoseconds>(now).count()}},
+                 limit);
+}
+
 GuestOutcome GuestAccess::run(const GuestCommand& command) {
   if (command.input.size() > longest_input)
     throw invalid("the standard input of a program in a guest is at most " + format_bytes(longest_input),

@@ -41,6 +41,8 @@ class GuestAccess {
   static GuestAccess open(const Instance&, std::stop_token stop = {}, Duration limit = std::chrono::seconds(10));
 
   GuestOutcome run(const GuestCommand&);
+  /// To the host's time.
+  void set_clock(Duration limit = std::chrono::seconds(10));
 
  private:
   friend class GuestFile;

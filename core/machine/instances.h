@@ -72,6 +72,12 @@ struct InstanceUser {
 /// For what works on the host's own processes and files only: throws refused() for what a driver keeps elsewhere.
 void require_here(const Instance&, std::string_view doing);
 
+/// The machine that a memory was saved of; nothing else can go on from it.
+struct Resumption {
+  std::string board;      ///< with its version; empty: the instances are not resumed, they boot
+  std::string uuid, mac;  ///< that its guest knows
+};
+
 /// The image to launch from, as the caller resolved it.
 struct LaunchBase {
   DiskFile disk;                     ///< complete, never written again; must stay where it is while the instance exists
@@ -84,13 +90,15 @@ struct LaunchBase {
   std::string reference = {};        ///< what the user named it by
   std::vector<DataDisk> data = {};   ///< the image's other disks; as `disk`
   std::vector<std::byte> vars = {};  ///< the firmware's variables; empty: as of a machine that never ran
+  Resumption resumption = {};        ///< what the launch resumes, if it does
 };
 
 /// What a launch does besides. Each may be empty.
 struct LaunchHooks {
   /// Told how many instances run, or are made when they are not to run.
   std::function<void(std::size_t done, std::size_t total)> told = {};
-  /// [on failure nothing is launched] All of them are made, and nobody else sees them yet.
+  /// [on failure nothing is launched] All of them are made, and nobody else sees them yet. Those that resume get
+  /// machine_file::memory here.
   std::function<void(const std::vector<Instance>&)> before_start = {};
 };
 

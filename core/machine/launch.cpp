@@ -145,16 +145,22 @@ void check(const LaunchBase& base, const LaunchSpec& spec) {
                   "give a larger --disk-size, or leave it out");
 }
 
-/// Starts them, a few at a time. Whatever it started is gone again when it throws.
-void start_all(std::vector<Instance>& instances, const std::stop_token& stop, const decltype(LaunchHooks::told)& told) {
+/// Starts them, a few at a time. Whatever it started is gone again when it throws. `board`: of Resumption.
+void start_all(std::vector<Instance>& instances, const std::string& board, const std::stop_token& stop,
+               const decltype(LaunchHooks::told)& told) {
   constexpr std::size_t at_a_time = 8;
   std::vector<std::unique_ptr<StartedQemu>> started;
   const auto wait_for = [&](std::size_t i) {
-    started[i]->wait_until_it_runs(stop);
+    if (board.empty())
+      started[i]->wait_until_it_runs(stop);
+    else
+      started[i]->go_on_from_memory(stop);
     if (told) told(i + 1, instances.size());
   };
   for (Instance& instance : instances) {
-    started.push_back(std::make_unique<StartedQemu>(instance.folder, machine_of(instance)));
+    MachineSpec machine = machine_of(instance);
+    machine.resumes_on = board;
+    started.push_back(std::make_unique<StartedQemu>(instance.folder, machine));
     instance.process = started.back()->process();
     write_instance(instance, false);
     if (started.size() > at_a_time) wait_for(started.size() - 1 - at_a_time);
@@ -232,8 +238,8 @@ std::vector<Launched> Instances::launch(const LaunchBase& base, const LaunchSpec
   for (std::size_t i = 0; i < missing; ++i) {
     made[i].name = names[i];
     made[i].ports = ports[i];
-    made[i].uuid = random_uuid();
-    made[i].mac = random_mac();
+    made[i].uuid = base.resumption.uuid.empty() ? random_uuid() : base.resumption.uuid;
+    made[i].mac = base.resumption.mac.empty() ? random_mac() : base.resumption.mac;
     made[i].folder = folders.make(names[i]);
     make_files(made[i], base, spec);
     if (stop.stop_requested()) throw cancelled();
@@ -244,7 +250,7 @@ std::vector<Launched> Instances::launch(const LaunchBase& base, const LaunchSpec
   if (driver)
     start_elsewhere(*driver, made, spec, stop, hooks.told);
   else if (!spec.stopped)
-    start_all(made, stop, hooks.told);
+    start_all(made, base.resumption.board, stop, hooks.told);
   folders.keep();
   for (const Instance& instance : made) answers.push_back(answer(instance, false));
   return answers;

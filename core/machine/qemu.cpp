@@ -47,7 +47,7 @@ void add(Args& to, std::initializer_list<std::string> items) {
 void add_board(Args& args, const MachineSpec& spec) {
   const bool kvm = spec.accelerator == "kvm";
   const bool secure = spec.hardware.firmware == Firmware::secure;
-  std::string machine = "q35,graphics=off";
+  std::string machine = (spec.resumes_on.empty() ? "q35" : spec.resumes_on) + ",graphics=off";
   if (spec.hardware.firmware != Firmware::bios) machine += ",pflash0=code,pflash1=vars";
   // Without system management mode the guest itself could write the variables that hold the keys.
   if (secure) machine += ",smm=on";
@@ -201,6 +201,7 @@ std::vector<std::string> qemu_arguments(const MachineSpec& spec) {
   add_screen(args, spec);
   add_channels(args);
   add_tpm(args, spec);
+  if (!spec.resumes_on.empty()) add(args, {"-S"});
   return args;
 }
 

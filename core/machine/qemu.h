@@ -24,7 +24,8 @@ inline constexpr char vars[] = "vars.fd";           ///< OVMF's variables, this 
 inline constexpr char serial_log[] = "serial.log";  ///< all that the guest ever wrote to ttyS0
 inline constexpr char console[] = "console.sock";   ///< ttyS0, both ways, for one client at a time
 inline constexpr char qmp[] = "qmp.sock";
-inline constexpr char tpm[] = "tpm.sock";  ///< swtpm's, beside the folder of its state
+inline constexpr char memory[] = "memory.qcow2";  ///< what the machine is to go on from; gone when it does
+inline constexpr char tpm[] = "tpm.sock";         ///< swtpm's, beside the folder of its state
 inline constexpr char tpm_state[] = "tpm";
 inline constexpr char capture[] = "capture.sock";   ///< another monitor, for as long as a capture lasts
 inline constexpr char fleece[] = "fleece.sock";     ///< where QEMU serves what is captured
@@ -58,6 +59,8 @@ struct MachineSpec {
   bool throw_away = false;  ///< the overlay need not survive: no flushes
   bool isolated = false;    ///< the guest gets DHCP, and reaches nothing
   bool screen = false;      ///< a VGA card, for screenshots: nobody sees it
+  /// Not empty: the machine waits for a memory to go on from (memory_state.h), on the board of that name and version.
+  std::string resumes_on = {};
   std::vector<PortForward> ports;
 };
 

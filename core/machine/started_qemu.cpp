@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "machine/attend.h"
+#include "machine/memory_state.h"
 #include "machine/serial.h"
 #include "qmp/qmp.h"
 
@@ -75,6 +76,20 @@ StartedQemu::~StartedQemu() {
   const Attendant attendant(*process_);
   if (signal_process(*process_, SIGKILL)) wait_gone(*process_, 10s);
   attendant.wait();
+}
+
+void StartedQemu::go_on_from_memory(const std::stop_token& stop) const {
+  const auto until = Clock::now() + 30s;
+  for (;;) {
+    if (wait_gone(*process_, 10ms)) throw did_not_start(folder_);
+    if (std::filesystem::exists(folder_ / machine_file::qmp) || Clock::now() >= until) break;
+  }
+  {
+    Qmp qmp = Qmp::connect(folder_ / machine_file::qmp, 30s, stop);
+    load_memory(qmp, folder_, machine_file::memory);
+    qmp.execute("cont", 60s);
+  }
+  wait_until_it_runs(stop);
 }
 
 void StartedQemu::wait_until_it_runs(const std::stop_token& stop) const {

@@ -28,6 +28,8 @@ class StartedQemu {
   const ProcessId& process() const { return *process_; }
   /// 30 s at most.
   void wait_until_it_runs(const std::stop_token&) const;
+  /// Instead, of one that resumes: loads the memory of its folder, and lets it go on.
+  void go_on_from_memory(const std::stop_token&) const;
   void keep() { kept_ = true; }
 
  private:

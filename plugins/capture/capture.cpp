@@ -16,6 +16,7 @@ struct Params {
   std::filesystem::path scratch;
   std::string require = "crash-consistent";
   Duration freeze_limit{std::chrono::seconds(10)};
+  bool with_memory = false;
 };
 
 constexpr std::array<std::pair<const char*, Consistency>, 3> levels{
@@ -34,7 +35,9 @@ class CaptureStage final : public StageOf<Params, Role::source> {
              {"scratch", &Params::scratch,
               "A folder for the blocks that the guest overwrites meanwhile. Default: the instance's own."},
              {"require", &Params::require, {"crash-consistent", "quiesced", "stopped"}, "Refuse less than this."},
-             {"freeze_limit", &Params::freeze_limit, "How long the guest may stay frozen."}}) {}
+             {"freeze_limit", &Params::freeze_limit, "How long the guest may stay frozen."},
+             {"with_memory", &Params::with_memory,
+              "Also the memory of the same moment, from which `kiln launch --resume` goes on. An instance's only."}}) {}
 
  protected:
   void check(const Params& p, Check& c) const override {
@@ -43,6 +46,12 @@ class CaptureStage final : public StageOf<Params, Role::source> {
                 "give either of them");
     if (!p.agent.empty() && p.qmp.empty())
       c.problem("agent", "\"agent\" goes with \"qmp\": kiln knows where the agent of its instances is", "leave it out");
+    if (p.with_memory && p.instance.empty())
+      c.problem("with_memory", "\"with_memory\" goes with \"instance\": kiln could not make another machine again",
+                "leave it out");
+    if (p.with_memory && p.require != "crash-consistent")
+      c.problem("with_memory", "with its memory a machine is captured as it goes, neither stopped nor quiesced",
+                "leave out \"require\"");
     if (p.freeze_limit <= Duration(0) || p.freeze_limit > Duration(std::chrono::minutes(1)))
       c.problem("freeze_limit", "\"freeze_limit\" takes a duration up to a minute", "for example \"10s\"");
   }
@@ -56,6 +65,7 @@ class CaptureStage final : public StageOf<Params, Role::source> {
   void run(Context& ctx, const Params& p) const override {
     CaptureSpec spec{.instance = p.instance, .qmp = p.qmp, .agent = p.agent, .scratch = p.scratch};
     spec.freeze_limit = p.freeze_limit;
+    spec.with_memory = p.with_memory;
     for (const auto& [name, level] : levels)
       if (p.require == name) spec.least = level;
     Capture captured = ctx.machines().capture(spec);

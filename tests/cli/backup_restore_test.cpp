@@ -10,7 +10,7 @@
 #include <kiln/file.h>
 #include <nlohmann/json.hpp>
 
-#include "cli/program.h"
+#include "cli/with_instances.h"
 #include "support/run.h"
 #include "support/small_guest.h"
 
@@ -21,24 +21,9 @@ using namespace std::chrono_literals;
 using nlohmann::json;
 using testing::HasSubstr;
 
-class Restore : public testing::Test {
+class Restore : public WithInstances {
  protected:
-  ~Restore() override {
-    const json all = ask({"ps"})["instances"];
-    for (const json& one : all) kiln({"rm", one["name"], "--force"});
-    EXPECT_TRUE(kiln.processes_end());
-  }
-  /// The last line is the answer; those before tell what is being done.
-  json ask(std::vector<std::string> words) {
-    words.push_back("--json");
-    const Answer answer = kiln(words);
-    EXPECT_EQ(answer.status, 0) << answer.out << answer.err;
-    const std::size_t before = answer.out.rfind('\n', answer.out.size() - 2);
-    return json::parse(answer.out.substr(before == std::string::npos ? 0 : before + 1));
-  }
-  std::filesystem::path disk_of(const std::string& name) const {
-    return kiln.home() / "instances" / name / "disk.qcow2";
-  }
+  std::filesystem::path disk_of(const std::string& name) const { return file_of(name, "disk.qcow2"); }
   void damage(const std::string& name, const std::string& command) {
     const Outcome done = run({"qemu-io", "-f", "qcow2", "-c", command, disk_of(name)});
     ASSERT_EQ(done.status, 0) << done.output;
@@ -57,7 +42,6 @@ class Restore : public testing::Test {
     EXPECT_EQ(answer.status, 0) << line << answer.err << kiln({"logs", name}).out;
     return answer.out;
   }
-  Program kiln;
 };
 
 TEST_F(Restore, TheStory) {
@@ -97,11 +81,12 @@ TEST_F(Restore, TheStory) {
   in_guest("web-3", "rm -rf /etc; sync");
   ask({"stop", "web-3", "--timeout", "0s"});
   damage("web-3", "write -P 0 0 512");
-  const auto booted = std::filesystem::file_size(kiln.home() / "instances/web-3/serial.log");
+  const auto booted = std::filesystem::file_size(file_of("web-3", "serial.log"));
   ask({"start", "web-3", "--accel", "tcg"});
-  std::this_thread::sleep_for(20s);
-  EXPECT_THAT(read_text(kiln.home() / "instances/web-3/serial.log").substr(booted),
-              testing::Not(HasSubstr(small_guest_ready)));
+  const auto said = [&] { return read_text(file_of("web-3", "serial.log")).substr(booted); };
+  for (int i = 0; i < 600 && said().find("No bootable device") == std::string::npos; ++i)
+    std::this_thread::sleep_for(100ms);
+  EXPECT_THAT(said(), HasSubstr("No bootable device"));
 
   // and back
   const Answer running = kiln({"restore", "web-3", "--accel", "tcg"});

@@ -8,7 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "cli/program.h"
+#include "cli/with_instances.h"
 #include "support/small_guest.h"
 
 namespace kiln::test {
@@ -17,25 +17,14 @@ namespace {
 using nlohmann::json;
 using testing::HasSubstr;
 
-class CaptureVerb : public testing::Test {
+class CaptureVerb : public WithInstances {
  protected:
-  ~CaptureVerb() override {
-    for (const char* name : {"one", "two"}) kiln({"rm", name, "--force"});
-    EXPECT_TRUE(kiln.processes_end());
-  }
-  json ask(std::vector<std::string> words) {
-    words.push_back("--json");
-    const Answer answer = kiln(words);
-    EXPECT_EQ(answer.status, 0) << answer.out << answer.err;
-    return json::parse(answer.out);
-  }
   json facts_of(const std::string& image) { return ask({"image", "show", image})["facts"]; }
   void launch(const std::string& image, const std::string& name) {
     const Answer launched =
         kiln({"launch", image, "--name", name, "--memory", "192M", "--cpus", "1", "--accel", "tcg"});
     ASSERT_EQ(launched.status, 0) << launched.err;
   }
-  Program kiln;
 };
 
 TEST_F(CaptureVerb, OfAMachineWithoutAnAgent) {

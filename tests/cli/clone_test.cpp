@@ -3,7 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "cli/program.h"
+#include "cli/with_instances.h"
 #include "guest/tiny_guest.h"
 #include "support/run.h"
 #include "support/tiny_image.h"
@@ -14,22 +14,9 @@ namespace {
 using nlohmann::json;
 using testing::HasSubstr;
 
-class Clones : public testing::Test {
+class Clones : public WithInstances {
  protected:
-  ~Clones() override {
-    for (const json& one : ask({"ps"})["instances"]) kiln({"rm", one["name"], "--force"});
-    EXPECT_TRUE(kiln.processes_end());
-  }
-  json ask(std::vector<std::string> words) {
-    words.push_back("--json");
-    const Answer answer = kiln(words);
-    EXPECT_EQ(answer.status, 0) << answer.out << answer.err;
-    return json::parse(answer.out);
-  }
-  std::filesystem::path disk_of(const std::string& name) const {
-    return kiln.home() / "instances" / name / "disk.qcow2";
-  }
-  Program kiln;
+  std::filesystem::path disk_of(const std::string& name) const { return file_of(name, "disk.qcow2"); }
 };
 
 TEST_F(Clones, EachDiskKnowsWhoItIsBeforeItsFirstStart) {

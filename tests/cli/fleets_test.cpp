@@ -7,7 +7,7 @@
 #include <kiln/file.h>
 #include <nlohmann/json.hpp>
 
-#include "cli/program.h"
+#include "cli/with_instances.h"
 #include "support/run.h"
 #include "support/tiny_image.h"
 
@@ -19,24 +19,14 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using Set = std::set<std::string>;
 
-class Fleets : public testing::Test {
+class Fleets : public WithInstances {
  protected:
   Fleets() { publish(); }
-  ~Fleets() override {
-    for (const std::string& name : ps()) kiln({"rm", name, "--force"});
-    EXPECT_TRUE(kiln.processes_end());
-  }
   /// A new version: the disk is a little larger than the last one.
   void publish() {
     qemu_to_raw(tiny_image("stay"), "qcow2", kiln / "tiny.raw");
     std::filesystem::resize_file(kiln / "tiny.raw", (8u + ++versions_) << 20);
     EXPECT_EQ(kiln({"import", "tiny.raw", "--name", "web"}).status, 0);
-  }
-  json ask(std::vector<std::string> words) {
-    words.push_back("--json");
-    const Answer answer = kiln(words);
-    EXPECT_EQ(answer.status, 0) << answer.out << answer.err;
-    return json::parse(answer.out);
   }
   json launch(std::vector<std::string> more) {
     std::vector<std::string> words{"launch", "web", "--memory", "64M", "--cpus", "1", "--accel", "tcg"};
@@ -66,7 +56,6 @@ class Fleets : public testing::Test {
                "count = " +
                    std::to_string(web) + "\n" + rest);
   }
-  Program kiln;
 
  private:
   unsigned versions_ = 0;

@@ -9,7 +9,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "cli/program.h"
+#include "cli/with_instances.h"
 
 namespace kiln::test {
 namespace {
@@ -17,17 +17,9 @@ namespace {
 using nlohmann::json;
 using testing::HasSubstr;
 
-class Machines : public testing::Test {
+class Machines : public WithInstances {
  protected:
   Machines() { kiln.raw_disk("disk.raw"); }
-  ~Machines() override { kiln({"rm", "one", "--force"}); }
-  json ask(std::vector<std::string> words) {
-    words.push_back("--json");
-    const Answer answer = kiln(words);
-    EXPECT_EQ(answer.status, 0) << answer.out << answer.err;
-    return json::parse(answer.out);
-  }
-  Program kiln;
 };
 
 TEST_F(Machines, TheLifeOfAnInstance) {

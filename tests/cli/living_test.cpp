@@ -15,7 +15,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "cli/program.h"
+#include "cli/with_instances.h"
 #include "support/small_guest.h"
 
 namespace kiln::test {
@@ -26,17 +26,10 @@ using nlohmann::json;
 using testing::HasSubstr;
 using testing::StartsWith;
 
-class Living : public testing::Test {
+class Living : public WithInstances {
  protected:
   Living() { EXPECT_EQ(kiln({"import", small_guest().string(), "--name", "web", "--version", "1"}).status, 0); }
-  ~Living() override { kiln({"rm", "one", "--force"}); }
 
-  json ask(std::vector<std::string> words) {
-    words.insert(words.begin() + 1, "--json");
-    const Answer answer = kiln(words);
-    EXPECT_EQ(answer.status, 0) << answer.out << answer.err;
-    return json::parse(answer.out);
-  }
   void launch(std::vector<std::string> more = {}) {
     std::vector<std::string> words{"launch", "web",    "--name", "one",     "--memory",
                                    "192M",   "--cpus", "1",      "--accel", "tcg"};
@@ -66,7 +59,6 @@ class Living : public testing::Test {
     kiln.binary = program;
     return answer;
   }
-  Program kiln;
 };
 
 TEST_F(Living, WorksWithoutANetwork) {

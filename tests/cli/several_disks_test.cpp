@@ -8,7 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "cli/program.h"
+#include "cli/with_instances.h"
 #include "machine/bare_qemu.h"
 #include "support/disks.h"
 #include "support/tiny_image.h"
@@ -21,17 +21,8 @@ using nlohmann::json;
 using testing::HasSubstr;
 using testing::SizeIs;
 
-class SeveralDisks : public testing::Test {
+class SeveralDisks : public WithInstances {
  protected:
-  ~SeveralDisks() override {
-    for (const char* name : {"one", "two"}) kiln({"rm", name, "--force"});
-    EXPECT_TRUE(kiln.processes_end());
-  }
-  std::string tell(const std::vector<std::string>& words, int status = 0) {
-    const Answer answer = kiln(words);
-    EXPECT_EQ(answer.status, status) << answer.out << answer.err;
-    return answer.out + answer.err;
-  }
   json show(const std::string& image) { return json::parse(tell({"image", "show", image, "--json"})); }
   /// Of the system disk, then of the parts.
   std::vector<std::string> contents(const std::string& image) {
@@ -70,7 +61,6 @@ class SeveralDisks : public testing::Test {
   std::filesystem::path base_of(const std::string& content) const {
     return kiln.home() / "bases" / (content.substr(content.find(':') + 1) + ".qcow2");
   }
-  Program kiln;
   int exports_ = 0;
 };
 

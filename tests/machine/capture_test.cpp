@@ -147,6 +147,35 @@ TEST_F(CaptureGuest, KilledWithTheTransaction) {
   expect_that_the_guest_writes();
 }
 
+TEST_F(CaptureGuest, KilledWhileTheMachineStandsStill) {
+  kill_at([&] {
+    Qmp qmp = Qmp::connect(target().qmp, 5s);
+    auto drives = writable_drives(qmp);
+    Fleece fleece(std::move(qmp), target().qmp, std::move(drives), target().scratch);
+    fleece.pause();
+    fleece.take();
+    const File memory = fleece.save_memory(target().scratch);
+    if (memory.size() > 20 * mib) die();
+  });
+  expect_that_the_guest_writes();
+}
+
+TEST_F(CaptureGuest, AMachineThatTheUserHasPausedStaysPausedWithItsMemory) {
+  Qmp qmp = Qmp::connect(guest_->file(machine_file::qmp), 30s);
+  qmp.execute("stop");
+  {
+    CaptureSpec spec;
+    spec.with_memory = true;
+    const Capture capture = capture_running(target(), spec, {});
+    ASSERT_EQ(capture.drives.size(), 2u);
+    EXPECT_EQ(capture.drives[1].role, part_role::memory);
+    EXPECT_GT(capture.drives[1].disk->size(), 20 * mib);
+    EXPECT_FALSE(capture.facts.contains("memory.still_ms")) << "it stood still already";
+  }
+  EXPECT_FALSE(qmp.execute("query-status").value("running", true));
+  qmp.execute("cont");
+}
+
 TEST_F(CaptureGuest, KilledWhileItReads) {
   kill_at([&] {
     const Capture capture = capture_running(target(), {}, {});

@@ -1,7 +1,5 @@
 #include "support/libvirtd.h"
 
-#include <fcntl.h>
-#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,10 +13,10 @@
 #include <stdexcept>
 #include <thread>
 
+#include "support/run.h"
+
 namespace kiln::test {
 namespace {
-
-constexpr uid_t nobody = 65534;
 
 /// Those that have `text` in their command line.
 std::vector<pid_t> processes_with(const std::string& text) {
@@ -51,28 +49,12 @@ LibvirtHost::LibvirtHost() {
 }
 
 void LibvirtHost::start() {
-  std::vector<std::string> command{"setpriv", "--pdeathsig", "KILL"};
-  if (::geteuid() == 0)
-    for (const char* word : {"--reuid", "65534", "--regid", "65534", "--clear-groups"}) command.emplace_back(word);
-  command.emplace_back("libvirtd");
   std::vector<std::string> environment{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + folder_.path().string()};
   for (const auto& [name, at] :
        {std::pair{"RUNTIME_DIR", "run"}, {"CONFIG_HOME", "c"}, {"CACHE_HOME", "cache"}, {"DATA_HOME", "data"}})
     environment.push_back("XDG_" + std::string(name) + "=" + (folder_ / at).string());
-  std::vector<char*> argv, envp;
-  for (std::string& word : command) argv.push_back(word.data());
-  for (std::string& word : environment) envp.push_back(word.data());
-  argv.push_back(nullptr);
-  envp.push_back(nullptr);
   const std::string log = folder_ / "log";
-  posix_spawn_file_actions_t actions;
-  ::posix_spawn_file_actions_init(&actions);
-  ::posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-  ::posix_spawn_file_actions_addopen(&actions, 1, log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
-  ::posix_spawn_file_actions_adddup2(&actions, 1, 2);
-  const int error = ::posix_spawnp(&pid_, argv[0], &actions, nullptr, argv.data(), envp.data());
-  ::posix_spawn_file_actions_destroy(&actions);
-  if (error != 0) throw std::runtime_error("cannot start libvirtd");
+  pid_ = start_server({.command = {"libvirtd"}, .log = log, .environment = std::move(environment)});
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(120);
   while (run({"virsh", "-q", "-c", uri(), "version"}).status != 0) {
     if (std::chrono::steady_clock::now() > deadline) throw std::runtime_error("libvirtd does not answer, see " + log);

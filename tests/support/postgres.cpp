@@ -1,7 +1,5 @@
 #include "support/postgres.h"
 
-#include <fcntl.h>
-#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,23 +13,8 @@
 
 #include "support/run.h"
 
-extern char** environ;
-
 namespace kiln::test {
 namespace {
-
-constexpr uid_t nobody = 65534;
-
-/// The server refuses to be root, and dies with whoever started it.
-std::vector<std::string> unprivileged(std::vector<std::string> command) {
-  std::vector<std::string> out{"setpriv", "--pdeathsig", "INT"};
-  if (::geteuid() == 0) {
-    const std::string id = std::to_string(nobody);
-    out.insert(out.end(), {"--reuid", id, "--regid", id, "--clear-groups"});
-  }
-  out.insert(out.end(), command.begin(), command.end());
-  return out;
-}
 
 void run_or_throw(const std::vector<std::string>& command) {
   const Outcome outcome = run(command);
@@ -56,27 +39,19 @@ PostgresServer& PostgresServer::shared() {
 PostgresServer::PostgresServer() : programs_(find_programs()) {
   if (::geteuid() == 0 && ::chown(folder_.path().c_str(), nobody, nobody) != 0)
     throw std::runtime_error("chown failed");
-  run_or_throw(unprivileged({programs_ / "initdb", "--no-sync", "--auth=trust", "--username=kiln", "--encoding=UTF8",
-                             "--locale=C.UTF-8", "--pgdata=" + (folder_ / "data").string()}));
+  run_or_throw(as_server({.command = {programs_ / "initdb", "--no-sync", "--auth=trust", "--username=kiln",
+                                      "--encoding=UTF8", "--locale=C.UTF-8", "--pgdata=" + (folder_ / "data").string()},
+                          .log = {}}));
   start();
 }
 
 void PostgresServer::start() {
-  const std::vector<std::string> command = unprivileged({programs_ / "postgres", "-D", folder_ / "data", "-k",
-                                                         folder_.path(), "-c", "listen_addresses=", "-c", "fsync=off",
-                                                         "-c", "logging_collector=off", "-c", "shared_buffers=16MB"});
-  std::vector<char*> argv;
-  for (const std::string& word : command) argv.push_back(const_cast<char*>(word.c_str()));
-  argv.push_back(nullptr);
   const std::string log = folder_ / "log";
-  posix_spawn_file_actions_t actions;
-  ::posix_spawn_file_actions_init(&actions);
-  ::posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-  ::posix_spawn_file_actions_addopen(&actions, 1, log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
-  ::posix_spawn_file_actions_adddup2(&actions, 1, 2);
-  const int error = ::posix_spawnp(&pid_, argv[0], &actions, nullptr, argv.data(), environ);
-  ::posix_spawn_file_actions_destroy(&actions);
-  if (error != 0) throw std::runtime_error("cannot start " + command.front());
+  pid_ = start_server(
+      {.command = {programs_ / "postgres", "-D", folder_ / "data", "-k", folder_.path(), "-c",
+                   "listen_addresses=", "-c", "fsync=off", "-c", "logging_collector=off", "-c", "shared_buffers=16MB"},
+       .log = log,
+       .signal = "INT"});
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
   while (run({programs_ / "pg_isready", "-q", "-h", folder_.path(), "-U", "kiln"}).status != 0) {
     if (std::chrono::steady_clock::now() > deadline) throw std::runtime_error("PostgreSQL does not answer, see " + log);

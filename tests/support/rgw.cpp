@@ -1,9 +1,7 @@
 #include "support/rgw.h"
 
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <netinet/in.h>
-#include <spawn.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,8 +15,6 @@
 #include <thread>
 
 #include "support/run.h"
-
-extern char** environ;
 
 namespace kiln::test {
 namespace {
@@ -133,21 +129,8 @@ void ObjectStore::write_config() {
 
 /// It dies with whoever started it.
 pid_t ObjectStore::spawn(std::vector<std::string> command, const std::string& log) {
-  command.insert(command.begin(), {"setpriv", "--pdeathsig", "KILL"});
   command.insert(command.end(), {"-c", config(), "-f"});
-  std::vector<char*> argv;
-  for (std::string& word : command) argv.push_back(word.data());
-  argv.push_back(nullptr);
-  const std::string file = folder_ / "log" / log;
-  posix_spawn_file_actions_t actions;
-  ::posix_spawn_file_actions_init(&actions);
-  ::posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-  ::posix_spawn_file_actions_addopen(&actions, 1, file.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
-  ::posix_spawn_file_actions_adddup2(&actions, 1, 2);
-  pid_t pid = -1;
-  const int error = ::posix_spawnp(&pid, argv[0], &actions, nullptr, argv.data(), environ);
-  ::posix_spawn_file_actions_destroy(&actions);
-  if (error != 0) throw std::runtime_error("cannot start " + command[3]);
+  const pid_t pid = start_server({.command = std::move(command), .log = folder_ / "log" / log, .privileged = true});
   processes_.push_back(pid);
   return pid;
 }

@@ -12,6 +12,37 @@ extern char** environ;
 
 namespace kiln::test {
 
+std::vector<std::string> as_server(const Server& server) {
+  std::vector<std::string> out{"setpriv", "--pdeathsig", server.signal};
+  if (::geteuid() == 0 && !server.privileged) {
+    const std::string id = std::to_string(nobody);
+    out.insert(out.end(), {"--reuid", id, "--regid", id, "--clear-groups"});
+  }
+  out.insert(out.end(), server.command.begin(), server.command.end());
+  return out;
+}
+
+pid_t start_server(const Server& server) {
+  const std::vector<std::string> command = as_server(server);
+  const auto pointers = [](const std::vector<std::string>& words) {
+    std::vector<char*> all;
+    for (const std::string& word : words) all.push_back(const_cast<char*>(word.c_str()));
+    all.push_back(nullptr);
+    return all;
+  };
+  posix_spawn_file_actions_t actions;
+  ::posix_spawn_file_actions_init(&actions);
+  ::posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+  ::posix_spawn_file_actions_addopen(&actions, 1, server.log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
+  ::posix_spawn_file_actions_adddup2(&actions, 1, 2);
+  pid_t pid = -1;
+  const int error = ::posix_spawnp(&pid, command[0].c_str(), &actions, nullptr, pointers(command).data(),
+                                   server.environment.empty() ? environ : pointers(server.environment).data());
+  ::posix_spawn_file_actions_destroy(&actions);
+  if (error != 0) throw std::runtime_error("cannot start " + server.command.front());
+  return pid;
+}
+
 Started start(const std::vector<std::string>& command) {
   int pipe_ends[2];
   if (::pipe2(pipe_ends, O_CLOEXEC) != 0) throw std::runtime_error("pipe failed");

@@ -27,6 +27,21 @@ Outcome wait(const Started&);
 /// Waits for it. Throws std::runtime_error when it cannot be started.
 Outcome run(const std::vector<std::string>& command);
 
+/// A server that ends with the test, by `signal`: "KILL" or as the program understands it. Never root's: it runs as
+/// nobody then, unless `privileged`. What it says is added to `log`; `environment` replaces the test's unless it is
+/// empty. Throws std::runtime_error when it cannot be started.
+struct Server {
+  std::vector<std::string> command;
+  std::filesystem::path log;
+  const char* signal = "KILL";
+  std::vector<std::string> environment = {};
+  bool privileged = false;
+};
+pid_t start_server(const Server&);
+/// The command as start_server() runs it.
+std::vector<std::string> as_server(const Server&);
+inline constexpr uid_t nobody = 65534;
+
 /// qemu-img, which must succeed; throws std::runtime_error with its output otherwise.
 std::string qemu_img(const std::vector<std::string>& args);
 
