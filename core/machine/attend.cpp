@@ -8,7 +8,6 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
-#include <fstream>
 
 #include <nlohmann/json.hpp>
 
@@ -23,21 +22,6 @@ namespace {
 
 using nlohmann::json;
 using Clock = std::chrono::steady_clock;
-
-/// What is at the end of a log, as lines.
-std::vector<std::string> last_lines(const std::filesystem::path& log) {
-  constexpr std::streamoff enough = 64 * 1024;
-  std::ifstream file(log, std::ios::binary | std::ios::ate);
-  if (!file) return {};
-  const std::streamoff size = file.tellg();
-  file.seekg(std::max<std::streamoff>(0, size - enough));
-  std::string bytes(static_cast<std::size_t>(enough), '\0');
-  file.read(bytes.data(), enough);
-  bytes.resize(static_cast<std::size_t>(file.gcount()));
-  SerialWatch words("");
-  words.feed(bytes);
-  return words.tail();
-}
 
 /// QEMU's events, on a monitor of our own.
 class Events {

@@ -116,13 +116,30 @@ class AgentTurn {
   std::string busy_;
 };
 
-Point take_point(Fleece& fleece, const CaptureTarget& target, const CaptureSpec& spec, bool runs,
+/// Whether a program in the guest has the port open that the agent's channel leads to. QEMU knows it of channels whose
+/// devices can tell.
+bool has_listener(Qmp& qmp, const CaptureTarget& target) {
+  const json channels = qmp.execute("query-chardev");
+  const auto leads_there = [&](const json& one) {
+    const std::string to = one.value("filename", "");
+    return to.find("unix:") != std::string::npos && to.find(target.agent.filename().string()) != std::string::npos;
+  };
+  const auto channel = std::ranges::find_if(channels, leads_there);
+  return channel == channels.end() || channel->value("frontend-open", true);
+}
+
+/// Why the guest cannot be asked to come to rest; empty: it can.
+std::string why_not_asked(Qmp& qmp, const CaptureTarget& target, bool runs) {
+  if (!runs) return "the machine is paused, so its guest could not be asked to come to rest";
+  if (target.agent.empty()) return "there is no channel to a guest agent";
+  return has_listener(qmp, target) ? "" : "no guest agent answers";
+}
+
+Point take_point(Fleece& fleece, const CaptureTarget& target, const CaptureSpec& spec, std::string why_not,
                  const std::stop_token& stop) {
-  Point point;
-  if (!runs) point.warning = "the machine is paused, so its guest could not be asked to come to rest";
-  if (runs && target.agent.empty()) point.warning = "there is no channel to a guest agent";
+  Point point{.warning = std::move(why_not)};
   const bool needed = spec.least == Consistency::quiesced;
-  if (runs && !target.agent.empty()) {
+  if (point.warning.empty()) {
     const AgentTurn turn(target, stop);
     if (turn.busy().empty()) {
       Freeze freeze = Freeze::begin(target.agent, agent_patience, spec.freeze_limit, stop);
@@ -287,6 +304,7 @@ Capture capture_running(const CaptureTarget& target, const CaptureSpec& spec, st
   std::vector<GuestDrive> drives = writable_drives(qmp);
   Capture capture{.drives = {}, .facts = facts_of(qmp, drives.front()), .warnings = {}};
   const bool runs = qmp.execute("query-status").value("running", false);
+  std::string why_not = why_not_asked(qmp, target, runs);
   const std::string board = spec.with_memory ? board_of(qmp) : "";
 
   std::vector<Changes> changes;
@@ -297,7 +315,7 @@ Capture capture_running(const CaptureTarget& target, const CaptureSpec& spec, st
   for (std::size_t i = 0; i < changes.size(); ++i) forget_others(serving->fleece, i, changes[i]);
 
   Point point = spec.with_memory ? still_point(serving->fleece, target, runs)
-                                 : take_point(serving->fleece, target, spec, runs, stop);
+                                 : take_point(serving->fleece, target, spec, std::move(why_not), stop);
   require(target, spec, point);
   std::vector<std::vector<std::string>> bitmaps;
   for (const Changes& of_drive : changes) bitmaps.push_back(of_drive.bitmaps);

@@ -47,9 +47,7 @@ void DiskServer::wait_until_open(const std::stop_token& stop) {
 }
 
 Error DiskServer::did_not_start() const {
-  SerialWatch words("");
-  words.feed(LogTail(log_).next());
-  return Error("the disk of the instance cannot be opened", "does a QEMU or another kiln have it?", words.tail());
+  return Error("the disk of the instance cannot be opened", "does a QEMU or another kiln have it?", last_words(log_));
 }
 
 void DiskServer::remove_files() const {

@@ -115,6 +115,48 @@ std::string LogTail::next() {
   return bytes;
 }
 
+namespace {
+
+/// "qemu: -blockdev {…}: No such file" without what is between the braces.
+std::string without_descriptions(const std::string& text) {
+  std::string out;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    const std::string line = text.substr(at, end - at);
+    const std::size_t open = line.find(" {\""), close = line.rfind("}: ");
+    out += open < close && close != std::string::npos ? line.substr(0, open) + " …" + line.substr(close + 1) : line;
+    out += '\n';
+    at = end + 1;
+  }
+  return out;
+}
+
+std::string end_of(const std::filesystem::path& log) {
+  constexpr std::streamoff enough = 64 * 1024;
+  std::ifstream file(log, std::ios::binary | std::ios::ate);
+  if (!file) return {};
+  const std::streamoff size = file.tellg();
+  file.seekg(std::max<std::streamoff>(0, size - enough));
+  std::string bytes(static_cast<std::size_t>(enough), '\0');
+  file.read(bytes.data(), enough);
+  bytes.resize(static_cast<std::size_t>(file.gcount()));
+  return bytes;
+}
+
+}  // namespace
+
+std::vector<std::string> last_lines(const std::filesystem::path& log) {
+  SerialWatch words("");
+  words.feed(end_of(log));
+  return words.tail();
+}
+
+std::vector<std::string> last_words(const std::filesystem::path& log) {
+  SerialWatch words("");
+  words.feed(without_descriptions(end_of(log)));
+  return words.tail();
+}
+
 BootProblem explain_boot(const SerialWatch& serial) {
   const std::vector<std::string> lines = serial.tail();
   for (const Sign& sign : signs())

@@ -51,6 +51,12 @@ class LogTail {
   std::uint64_t offset_;
 };
 
+/// What is at the end of a log, as SerialWatch::tail().
+std::vector<std::string> last_lines(const std::filesystem::path& log);
+/// The same of QEMU's own log. It repeats the argument that it complains about, and says why behind it: a description
+/// of a disk, which would fill the line, is left out.
+std::vector<std::string> last_words(const std::filesystem::path& log);
+
 /// What is wrong, as far as the last lines tell.
 struct BootProblem {
   std::string fact, hint;

@@ -18,9 +18,7 @@ using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
 Error did_not_start(const std::filesystem::path& folder) {
-  SerialWatch words("");
-  words.feed(LogTail(folder / machine_file::qemu_log).next());
-  return Error("qemu did not start", "its own words are above", words.tail());
+  return Error("qemu did not start", "its own words are above", last_words(folder / machine_file::qemu_log));
 }
 
 /// QEMU wants to find it there. It ends with QEMU's connection, so one that never got one is ended by the next start.

@@ -78,9 +78,10 @@ TEST_F(CaptureVerb, OfAGuestThatIsQuiescedAndMadeGeneral) {
   ASSERT_EQ(kiln({"import", small_guest().string(), "--name", "small"}).status, 0);
   launch("small", "one");
   Answer captured;
-  for (int i = 0; i < 60; ++i) {  // until the agent answers
+  for (int i = 0; i < 600; ++i) {  // until the agent answers
     captured = kiln({"capture", "one", "--name", "general", "--require", "quiesced", "--generalize", "--accel", "tcg"});
     if (captured.status != 3) break;
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
   }
   ASSERT_EQ(captured.status, 0) << captured.err;
   const json facts = facts_of("general");

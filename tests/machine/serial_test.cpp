@@ -70,6 +70,18 @@ TEST(LogTail, GivesWhatWasAdded) {
   EXPECT_EQ(tail.next(), "two");
 }
 
+TEST(LastWords, SayWhyAndNotOfWhat) {
+  const test::TempDir folder;
+  const std::string node = "{\"driver\":\"qcow2\",\"filename\":\"/" + std::string(500, 'x') + "\"}";
+  std::ofstream(folder / "log") << std::string(70'000, '-') << "\nwarning: {braces} are text\nqemu: -blockdev " << node
+                                << ": Could not open 'a': No such file\n";
+  const std::vector<std::string> words = last_words(folder / "log");
+  ASSERT_EQ(words.size(), 3u);
+  EXPECT_EQ(words[1], "warning: {braces} are text");
+  EXPECT_EQ(words[2], "qemu: -blockdev …: Could not open 'a': No such file");
+  EXPECT_THAT(last_words(folder / "none"), testing::IsEmpty());
+}
+
 TEST(ExplainBoot, KnowsTheUsualEnds) {
   const BootProblem root =
       explain_boot(fed("[ 2.9] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)\n"));
