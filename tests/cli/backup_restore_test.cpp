@@ -2,6 +2,7 @@
 // leaves.
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <set>
@@ -146,6 +147,22 @@ TEST_F(Restore, WhatCannotBeDoneIsSaid) {
   EXPECT_TRUE(has_content("one", kiln / "other.raw"));
   ask({"restore", "one"});
   EXPECT_TRUE(has_content("one", kiln / "disk.raw"));
+}
+
+TEST_F(Restore, OfTwoAtOnceOneIsDoneAndTheOtherSaysSo) {
+  kiln.raw_disk("disk.raw", 192);
+  ASSERT_EQ(kiln({"import", "disk.raw", "--name", "web", "--version", "1"}).status, 0);
+  ask({"launch", "web", "--name", "one", "--stopped", "--accel", "tcg"});
+  ask({"backup", "one"});
+  damage("one", "write -P 1 0 192M");
+  const auto first = kiln.start({"restore", "one", "--discard"}), second = kiln.start({"restore", "one", "--discard"});
+  const Answer answers[] = {kiln.wait(first), kiln.wait(second)};
+  const auto ended = std::ranges::count(answers, 0, &Answer::status);
+  EXPECT_GE(ended, 1);
+  for (const Answer& answer : answers)
+    if (answer.status != 0) EXPECT_THAT(answer.err, HasSubstr("another kiln restores \"one\" right now"));
+  EXPECT_TRUE(has_content("one", kiln / "disk.raw"));
+  EXPECT_EQ(ask({"start", "one", "--accel", "tcg"})["started"], true);
 }
 
 TEST_F(Restore, KilledAtAnyMomentItIsMendedByDoingItAgain) {

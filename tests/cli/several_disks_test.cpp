@@ -88,6 +88,14 @@ TEST_F(SeveralDisks, AreCapturedAndLaunchedTogether) {
     EXPECT_TRUE(same_files(export_part("multi:2", name), kiln / before));
   }
 
+  // One that is paused is taken as it is, and stays so.
+  Qmp monitor = Qmp::connect(file_of("one", "qmp.sock"), 30s);
+  monitor.execute("stop");
+  EXPECT_THAT(tell({"capture", "one", "--name", "paused"}), HasSubstr("the machine is paused"));
+  EXPECT_EQ(contents("paused"), contents("multi:2"));
+  EXPECT_FALSE(monitor.execute("query-status")["running"]);
+  monitor.execute("cont");
+
   // A bitmap for each disk: nothing was written since.
   tell({"capture", "one", "--name", "multi:3"});
   EXPECT_EQ(contents("multi:3"), contents("multi:2"));
@@ -122,6 +130,21 @@ TEST_F(SeveralDisks, StandOnTheirImageAsLongAsTheyNeedIt) {
   tell({"detach", "two"});
   for (const char* image : {"copy:1", "copy:2"}) tell({"image", "rm", "--now", image});
   tell({"start", "two"});
+}
+
+TEST_F(SeveralDisks, AreThereOnEveryBus) {
+  capture_a_stranger("multi:1");
+  for (const char* bus : {"scsi", "sata", "nvme"}) {
+    tell({"launch", "multi", "--name", "one", "--disk-bus", bus, "--memory", "64M", "--cpus", "1", "--accel", "tcg"});
+    std::size_t writable = 0;
+    for (const json& disk : Qmp::connect(file_of("one", "qmp.sock"), 30s).execute("query-block"))
+      if (disk.contains("inserted") && !disk["inserted"]["ro"]) ++writable;
+    EXPECT_EQ(writable, 3u) << bus;
+    tell({"capture", "one", "--name", bus});
+    EXPECT_EQ(contents(bus), contents("multi:1"));
+    EXPECT_EQ(show(bus)["facts"]["machine.disk_bus"], bus);
+    tell({"rm", "one", "--force"});
+  }
 }
 
 TEST_F(SeveralDisks, AreRestoredTogether) {
