@@ -53,19 +53,30 @@ void stream(Qmp& qmp, std::size_t disk, const std::stop_token& stop, const Told&
   wait_for_job(qmp, job, stop, told);
 }
 
+/// The progress of one disk, as that of all.
+Told of_all(const Instance& instance, std::size_t disk, const Told& told) {
+  std::uint64_t before = 0, all = instance.disk_size;
+  for (std::size_t i = 0; i < instance.data.size(); ++i) all += instance.data[i].size;
+  for (std::size_t i = 0; i < disk; ++i) before += i == 0 ? instance.disk_size : instance.data[i - 1].size;
+  return [before, all, told](std::uint64_t done, std::uint64_t) {
+    if (told) told(std::min(before + done, all), all);
+  };
+}
+
 }  // namespace
 
 void detach_disks(const Instance& instance, const std::stop_token& stop, const Told& told) {
   if (instance.state == Instance::State::running) {
     // Not stopped by the token: it has to be able to say "cancel".
     Qmp qmp = Qmp::connect(instance.folder / machine_file::qmp, 5s);
-    for (std::size_t disk = 0; disk <= instance.data.size(); ++disk) stream(qmp, disk, stop, told);
+    for (std::size_t disk = 0; disk <= instance.data.size(); ++disk)
+      stream(qmp, disk, stop, of_all(instance, disk, told));
     return;
   }
   for (std::size_t disk = 0; disk <= instance.data.size(); ++disk) {
     const DiskServer server(instance, disk, stop);
     Qmp qmp = Qmp::connect(server.monitor(), 5s, {}, "qemu-storage-daemon");
-    stream(qmp, disk, stop, told);
+    stream(qmp, disk, stop, of_all(instance, disk, told));
   }
 }
 

@@ -11,7 +11,7 @@ namespace kiln {
 
 /// By QEMU's block-stream job: in the machine's own QEMU while it runs and goes on, else in a qemu-storage-daemon. What
 /// reads as zeros takes no space. Stopped or killed, the disks are as they were, with some of them copied. `told`:
-/// bytes, of one disk after the other. Errors: the host's disk is full; a capture of the instance is under way.
+/// bytes, of all disks together. Errors: the host's disk is full; a capture of the instance is under way.
 void detach_disks(const Instance&, const std::stop_token& stop,
                   const std::function<void(std::uint64_t done, std::uint64_t total)>& told = {});
 
