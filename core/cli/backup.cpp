@@ -1,12 +1,15 @@
 // kiln backup, backup verify: versions of an instance to go back to, as many as a rule keeps.
 #include <fmt/format.h>
+#include <kiln/random.h>
 #include <nlohmann/json.hpp>
 
 #include "catalog/retention.h"
+#include "cli/activity.h"
 #include "cli/backups.h"
+#include "cli/errors.h"
 #include "cli/output.h"
-#include "cli/pipelines.h"
 #include "cli/services.h"
+#include "machine/boot_check.h"
 
 namespace kiln::cli {
 namespace {
@@ -25,6 +28,35 @@ std::vector<ImageEntry> prune(Call& call, const std::string& name) {
   call.services.machines().record_uses();
   return retention.carry_out(retention.judge(name, rule), parse_moment("+7d"));
 }
+
+/// The machine that the backup is of, with all its disks, on overlays; it reaches nothing, and is gone with this.
+class ThrowAway {
+ public:
+  ThrowAway(Call& call, const ImageEntry& backup, const std::string& of, Activity& activity)
+      : call_(call), instances_(call.services.instances()) {
+    LaunchSpec spec;
+    spec.image = backup.image.id;
+    spec.name = of + "-verify-" + random_hex(3);
+    spec.network = "isolated";
+    name_ = call.services.machines().launch(spec, {activity.bytes(), {}, {}}).instances.front().name;
+  }
+  ThrowAway(const ThrowAway&) = delete;
+  ThrowAway& operator=(const ThrowAway&) = delete;
+  ~ThrowAway() {
+    try {
+      instances_.remove(name_, true);
+      call_.services.machines().record_uses();
+    } catch (const std::exception& error) {
+      print_warning(fmt::format("{} could not be removed: {}", name_, error.what()));
+    }
+  }
+  Instance instance() const { return instances_.get(name_); }
+
+ private:
+  Call& call_;
+  Instances instances_;
+  std::string name_;
+};
 
 }  // namespace
 
@@ -55,21 +87,25 @@ int run_backup(Call& call) {
 int run_backup_verify(Call& call) {
   const std::string name = call.args.text("INSTANCE");
   const ImageEntry backup = find_backup(call, name);
-  const bool had_agent = fact(backup.image, "capture.consistency") == "quiesced";
-  if (!had_agent && !call.args.has("expect"))
-    throw invalid(
-        fmt::format("nothing tells when {} has booted: no guest agent answered when it was made", backup.reference()),
-        "say which text its serial console shows then: --expect \"login:\"");
-  Table boot{{"agent", Value{had_agent}}, {"expect", Value{call.args.text("expect")}}};
-  if (call.args.has("timeout")) boot["timeout"] = Value{call.args.text("timeout")};
-  for (const char* what : {"memory", "cpus"})
-    if (const std::string value = fact(backup.image, (std::string("machine.") + what).c_str()); !value.empty())
-      boot[what] = std::string(what) == "cpus" ? Value{std::int64_t{std::stol(value)}} : Value{value};
-  const std::string reference = backup.reference();
-  const auto result =
-      run_short(call, "backup verify", {{"image", {{"image", Value{reference}}}}, {"boot", boot}}, {"boot"});
-  if (!result) return static_cast<int>(Failure::invalid);
-  if (!call.out.json()) call.out.line(fmt::format("{} boots", reference));
+  const std::string reference = backup.reference_for(call.services.catalog().view().account().name);
+  BootSpec signs;
+  signs.agent = fact(backup.image, "capture.consistency") == "quiesced";
+  signs.expect = call.args.text("expect");
+  signs.timeout = call.args.duration("timeout", signs.timeout);
+  if (!signs.agent && signs.expect.empty())
+    throw invalid(fmt::format("nothing tells when {} has booted: no guest agent answered when it was made", reference),
+                  "say which text its serial console shows then: --expect \"login:\"");
+  Activity activity("backup verify", call.out.json());
+  const ThrowAway machine(call, backup, name, activity);
+  const auto told = activity.things("seconds of the boot");
+  const BootReport report = watch_boot(machine.instance(), signs, call.stop, [&](Duration elapsed, const std::string&) {
+    told(static_cast<std::size_t>(elapsed.count() / 1000), static_cast<std::size_t>(signs.timeout.count() / 1000));
+  });
+  activity.end();
+  if (call.out.json())
+    call.out.object({{"backup", reference}, {"boots", true}, {"ms", report.elapsed.count()}});
+  else
+    call.out.line(fmt::format("{} boots, in {}", reference, format_duration(report.elapsed)));
   return 0;
 }
 

@@ -1,4 +1,7 @@
 // HostMachines::capture(): finds the machine, and what the catalog knows of its disk already.
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <kiln/hash.h>
 
 #include "catalog/image_parts.h"
@@ -24,6 +27,10 @@ std::filesystem::path scratch_in(const std::filesystem::path& given, const std::
     throw invalid("there is no folder " + given.string() + " to keep blocks in", "make it, or choose another one");
   const auto folder = std::filesystem::absolute(given) / ("kiln-" + to_hex(sha256(monitor.string())).substr(0, 16));
   std::filesystem::create_directories(folder);
+  struct stat there {};
+  // The name can be guessed: somebody else's folder would be a way to the disk's content.
+  if (::lstat(folder.c_str(), &there) != 0 || !S_ISDIR(there.st_mode) || there.st_uid != ::geteuid())
+    throw refused("the folder " + folder.string() + " belongs to somebody else", "choose another one with --scratch");
   return folder;
 }
 
@@ -75,10 +82,11 @@ std::optional<Manifest> HostMachines::captured_before(const std::string& bitmap,
 
 Capture HostMachines::capture_instance(const CaptureSpec& spec) {
   const Instance instance = instances_.get(spec.instance);
-  if (instance.state == Instance::State::broken)
-    throw Error("the record of instance \"" + instance.name + "\" cannot be read",
-                "remove it: kiln rm " + instance.name);
   require_here(instance, "capture");
+  if (!instance.restoring.empty() && instance.name != half_restored_)
+    throw refused("the disk of instance \"" + instance.name +
+                      "\" is half restored: it is neither what it was nor what it is to be",
+                  "end it: kiln restore " + instance.name + " --to " + instance.restoring);
   const std::optional<Image> image = image_of(instance);
   if (spec.with_memory && instance.state == Instance::State::stopped)
     throw refused("instance \"" + instance.name + "\" is stopped: there is no memory to capture",

@@ -66,6 +66,9 @@ class HostMachines final : public Machines {
   Launches launch(const LaunchSpec&, const LaunchProgress&);
   Capture capture(const CaptureSpec&) override;
 
+  /// The next captures take this instance although a restore of it is under way.
+  void capture_half_restored(std::string name) { half_restored_ = std::move(name); }
+
   /// Makes `link` another name of the image's base, for who only looks into it. A base that nobody had needed before
   /// stays no longer than that name.
   void lend_base(const Image&, const std::filesystem::path& link, const Bases::Told& progress = {});
@@ -121,6 +124,7 @@ class HostMachines final : public Machines {
   LibvirtDriver& libvirt_;
   std::function<Accelerator()> accelerator_;  ///< asked when a machine is started, not before
   std::stop_token stop_;
+  std::string half_restored_ = {};
 };
 
 }  // namespace kiln::cli

@@ -100,6 +100,7 @@ std::uint64_t size_of(const Image& backup) {
 std::optional<ImageEntry> keep_damaged(Call& call, const Instance& instance, const std::string& backup) {
   const Instances instances = call.services.instances();
   instances.mark_restoring(instance.name, backup);
+  call.services.machines().capture_half_restored(instance.name);
   try {
     return capture_as(call, "restore", instance.name, instance.name + "-damaged");
   } catch (...) {
@@ -139,8 +140,11 @@ int run_restore(Call& call) {
   if (!turn) throw Error(fmt::format("another kiln restores \"{}\" right now", name), "try again when it has ended");
   const Instance instance = instances.get(name);
   require_fits(instance, backup);
+  // What is in its disk runs at its next start, as if it were launched.
+  for (const std::string& warning : call.services.catalog().admit(backup)) print_warning(warning);
   end_running(call, instance);
-  const auto damaged = keep_damaged(call, instance, backup.reference());
+  const std::string to = backup.reference_for(call.services.catalog().view().account().name);
+  const auto damaged = keep_damaged(call, instance, to);
   if (!damaged) {
     instances.mark_restoring(name, instance.restoring);
     return static_cast<int>(Failure::invalid);

@@ -70,8 +70,9 @@ const ImagePart& resumable_memory(const ImageEntry& entry, const LaunchSpec& spe
     throw refused(reference + " has no memory to go on from",
                   "capture one with: kiln capture INSTANCE --with-memory --name NAME");
   // QEMU trusts what it loads: a made-up state can be made to take QEMU over, which a guest cannot.
-  if (entry.owner != account)
-    throw refused(reference + " is of " + entry.owner + ", and the memory of a machine is loaded of your own only",
+  const bool is_own = entry.owner == account && !facts.contains("source.copy");
+  if (!is_own)
+    throw refused(reference + " was made by another account, and the memory of a machine is loaded of your own only",
                   how_else);
   if (fact(facts, "source.digest") != "sha256:" + to_hex(entry.image.content))
     throw refused("the disk of " + reference + " was changed since its memory was captured", how_else);

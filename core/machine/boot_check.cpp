@@ -1,7 +1,11 @@
 #include "machine/boot_check.h"
 
+#include <utility>
+
 #include <nlohmann/json.hpp>
 
+#include "machine/attend.h"
+#include "machine/ending.h"
 #include "machine/qemu.h"
 #include "machine/seed.h"
 #include "machine/serial.h"
@@ -25,26 +29,28 @@ MachineSpec machine_of(const BootSpec& spec, const Accelerator& accelerator) {
   machine.base = {std::filesystem::absolute(spec.disk), spec.format};
   machine.seed = true;
   machine.throw_away = true;
-  machine.isolated = true;
+  machine.hardware.isolated = true;
   return machine;
 }
+
+/// Waits a moment for the end of the machine's QEMU.
+using AwaitEnd = std::function<std::optional<Exit>(Duration)>;
 
 /// One boot, from start to verdict.
 class BootCheck {
  public:
-  BootCheck(const BootSpec& spec, const MachineSpec& machine, std::stop_token stop)
+  BootCheck(const BootSpec& spec, AwaitEnd qemu_ends, std::stop_token stop)
       : spec_(spec),
         stop_(std::move(stop)),
         serial_(spec.expect),
         log_(spec.folder / machine_file::serial_log),
-        qemu_(Child::start({"qemu-system-x86_64", qemu_arguments(machine)}, spec.folder / machine_file::qemu_log,
-                           spec.folder)) {}
+        qemu_ends_(std::move(qemu_ends)) {}
 
   void wait(const BootProgress& progress) {
     auto told = start_;
     while (!seen_all()) {
       if (stop_.stop_requested()) throw cancelled();
-      const auto exit = qemu_.wait(20ms);
+      const auto exit = qemu_ends_(20ms);
       while (read_serial()) continue;
       if (seen_all()) return;
       if (exit) throw ended(*exit);
@@ -123,9 +129,7 @@ class BootCheck {
                    "last of " + std::to_string(std::max<std::uint64_t>(serial_.lines(), 1)) + " serial lines:");
       return lines;
     }
-    SerialWatch words("");
-    words.feed(LogTail(spec_.folder / machine_file::qemu_log).next());
-    return words.tail();
+    return last_words(spec_.folder / machine_file::qemu_log);
   }
 
   const BootSpec& spec_;
@@ -133,26 +137,47 @@ class BootCheck {
   SerialWatch serial_;
   LogTail log_;
   const Clock::time_point start_ = Clock::now();
-  Child qemu_;
+  AwaitEnd qemu_ends_;
   std::optional<GuestAgent> agent_;
   bool agent_answered_ = false;
   Clock::time_point asked_ = start_;
   std::optional<Clock::time_point> over_;
 };
 
+void require_sign(const BootSpec& spec) {
+  if (spec.expect.empty() && !spec.agent)
+    throw invalid("a boot has nothing to wait for", "give a text to expect, or agent = true");
+}
+
 }  // namespace
 
 BootReport boot_check(const BootSpec& spec, const Accelerator& accelerator, std::stop_token stop,
                       const BootProgress& progress) {
-  if (spec.expect.empty() && !spec.agent)
-    throw invalid("a boot has nothing to wait for", "give a text to expect, or agent = true");
+  require_sign(spec);
   const MachineSpec machine = machine_of(spec, accelerator);
   // Without a seed cloud-init asks every metadata service it knows, for minutes, in a network that has none.
   write_seed(spec.folder / machine_file::seed, {"iid-boot-check", {}, {}, {}});
   prepare_folder(spec.folder, machine);
-  BootCheck check(spec, machine, std::move(stop));
+  Child qemu =
+      Child::start({"qemu-system-x86_64", qemu_arguments(machine)}, spec.folder / machine_file::qemu_log, spec.folder);
+  BootCheck check(
+      spec, [&](Duration moment) { return qemu.wait(moment); }, std::move(stop));
   check.wait(progress);
   return {check.elapsed(), accelerator.name, check.matched()};
+}
+
+BootReport watch_boot(const Instance& instance, BootSpec signs, std::stop_token stop, const BootProgress& progress) {
+  require_sign(signs);
+  signs.folder = instance.folder;
+  const auto ends = [&](Duration moment) -> std::optional<Exit> {
+    if (!wait_gone(instance.process, moment)) return std::nullopt;
+    Attendant(instance.process).wait();
+    const auto ending = read_ending(instance);
+    return ending ? ending->exit : Exit{};
+  };
+  BootCheck check(signs, ends, std::move(stop));
+  check.wait(progress);
+  return {check.elapsed(), instance.accelerator, check.matched()};
 }
 
 }  // namespace kiln

@@ -8,6 +8,7 @@
 #include <kiln/machine.h>
 
 #include "machine/accelerator.h"
+#include "machine/instances.h"
 
 namespace kiln {
 
@@ -19,5 +20,8 @@ using BootProgress = std::function<void(Duration elapsed, const std::string& lin
 /// is known to be one (no boot loader, a panic), or when time runs out; cancelled() on stop. QEMU is gone on every way
 /// out, and dies with kiln when that is killed.
 BootReport boot_check(const BootSpec&, const Accelerator&, std::stop_token stop, const BootProgress& progress = {});
+
+/// The same of an instance that was just started, and goes on. `signs`: expect, agent and timeout count.
+BootReport watch_boot(const Instance&, BootSpec signs, std::stop_token stop, const BootProgress& progress = {});
 
 }  // namespace kiln

@@ -88,8 +88,10 @@ Point quiesced_point(Fleece& fleece, Freeze& freeze) {
   const Freeze::Report report = freeze.thaw();
   point.frozen = report.frozen;
   point.hooks = report.words.empty() ? "passed" : report.words;
-  if (report.held)
+  if (report.held && freeze.file_systems() != 0)
     point.consistency = Consistency::quiesced;
+  else if (report.held)
+    point.warning = "the guest agent has frozen none of the guest's file systems";
   else
     point.warning = "the guest had to be thawed before the point in time was taken";
   if (!report.thawed)

@@ -28,6 +28,13 @@ json find_job(Qmp& qmp, const std::string& job) {
   return status_of(qmp.execute("query-jobs"), job);
 }
 
+/// Until it is gone, so that the next one finds nothing of it.
+void cancel(Qmp& qmp, const std::string& job) {
+  qmp.execute("job-cancel", json{{"id", job}});
+  for (json now; !(now = find_job(qmp, job)).is_null(); std::this_thread::sleep_for(20ms))
+    if (now.value("status", "") == "concluded") qmp.execute("job-dismiss", json{{"id", job}});
+}
+
 void wait_for_job(Qmp& qmp, const std::string& job, const std::stop_token& stop, const Told& told) {
   for (json now; !(now = find_job(qmp, job)).is_null(); std::this_thread::sleep_for(50ms)) {
     const auto total = now.value("total-progress", std::uint64_t{0});
@@ -39,7 +46,7 @@ void wait_for_job(Qmp& qmp, const std::string& job, const std::stop_token& stop,
       return;
     }
     if (stop.stop_requested()) {
-      qmp.execute("job-cancel", json{{"id", job}});
+      cancel(qmp, job);
       throw cancelled();
     }
   }
@@ -51,6 +58,15 @@ void stream(Qmp& qmp, std::size_t disk, const std::stop_token& stop, const Told&
   if (find_job(qmp, job).is_null())
     qmp.execute("block-stream", json{{"job-id", job}, {"device", node}, {"auto-dismiss", false}});
   wait_for_job(qmp, job, stop, told);
+}
+
+Qmp connect(const Instance& instance) {
+  const auto monitor = instance.folder / machine_file::capture;
+  try {
+    return Qmp::connect(std::filesystem::exists(monitor) ? monitor : instance.folder / machine_file::qmp, 5s);
+  } catch (const Error& error) {
+    throw Error("cannot detach \"" + instance.name + "\" now: " + error.what(), "is it being captured? try again then");
+  }
 }
 
 /// The progress of one disk, as that of all.
@@ -67,8 +83,9 @@ Told of_all(const Instance& instance, std::size_t disk, const Told& told) {
 
 void detach_disks(const Instance& instance, const std::stop_token& stop, const Told& told) {
   if (instance.state == Instance::State::running) {
-    // Not stopped by the token: it has to be able to say "cancel".
-    Qmp qmp = Qmp::connect(instance.folder / machine_file::qmp, 5s);
+    // Not stopped by the token: it has to be able to say "cancel". The monitor of captures, which must wait meanwhile;
+    // whoever stops the machine uses the other one.
+    Qmp qmp = connect(instance);
     for (std::size_t disk = 0; disk <= instance.data.size(); ++disk)
       stream(qmp, disk, stop, of_all(instance, disk, told));
     return;

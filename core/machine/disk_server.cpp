@@ -20,10 +20,19 @@ Command command_for(const Instance& instance, std::size_t disk) {
            "chardev=control"}};
 }
 
+FileLock take_turn(const Instance& instance) {
+  auto turn = FileLock::try_exclusive(instance.folder / "disk-server.lock");
+  if (!turn)
+    throw Error("another kiln works on the disks of \"" + instance.name + "\" right now",
+                "try again when it has ended");
+  return std::move(*turn);
+}
+
 }  // namespace
 
 DiskServer::DiskServer(const Instance& instance, std::size_t disk, const std::stop_token& stop)
-    : nbd_(instance.folder / nbd_name),
+    : turn_(take_turn(instance)),
+      nbd_(instance.folder / nbd_name),
       monitor_(instance.folder / monitor_name),
       log_(instance.folder / log_name),
       daemon_((remove_files(), Child::start(command_for(instance, disk), log_, instance.folder))) {

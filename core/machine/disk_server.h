@@ -28,6 +28,7 @@ class DiskServer {
   void wait_until_open(const std::stop_token&);
   Error did_not_start() const;
   void remove_files() const;
+  FileLock turn_;  // before the files: who comes second must not remove the first one's
   std::filesystem::path nbd_, monitor_, log_;
   Child daemon_;
 };

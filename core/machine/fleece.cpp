@@ -132,6 +132,13 @@ bool any_with(Qmp& qmp, const char* query, const char* key) {
   return std::ranges::any_of(all, [&](const json& one) { return text(one, key).starts_with(prefix); });
 }
 
+std::vector<std::string> our_nodes(Qmp& qmp) {
+  std::vector<std::string> ours;
+  for (const json& node : qmp.execute("query-named-block-nodes", {{"flat", true}}))
+    if (text(node, "node-name").starts_with(prefix)) ours.push_back(text(node, "node-name"));
+  return ours;
+}
+
 /// Returns how many exports are somebody else's.
 std::size_t end_exports(Qmp& qmp) {
   std::size_t others = 0;
@@ -159,18 +166,17 @@ std::vector<GuestDrive> writable_drives(Qmp& qmp) {
   return drives;
 }
 
-void clear_fleeces(Qmp& qmp) {
-  const json nodes = qmp.execute("query-named-block-nodes", {{"flat", true}});
-  std::vector<std::string> ours;
-  for (const json& node : nodes)
-    if (text(node, "node-name").starts_with(prefix)) ours.push_back(text(node, "node-name"));
-  if (ours.empty()) return;
-  // While our nodes are there and nobody else exports anything, the server is ours too.
-  if (end_exports(qmp) == 0) try_to(qmp, "nbd-server-stop", json::object());
+bool clear_fleeces(Qmp& qmp) {
+  const std::vector<std::string> ours = our_nodes(qmp);
+  if (ours.empty()) return true;
+  // While we export something the server is ours: QEMU has one, and its start fails when it runs.
+  const bool is_ours = any_with(qmp, "query-block-exports", "id");
+  if (end_exports(qmp) == 0 && is_ours) try_to(qmp, "nbd-server-stop", json::object());
   for (const json& job : qmp.execute("query-jobs"))
     if (text(job, "id").starts_with(prefix)) try_to(qmp, "job-cancel", {{"id", text(job, "id")}});
   gone_within(10s, [&] { return any_with(qmp, "query-jobs", "id"); });
   for (const std::string& node : ours) try_to(qmp, "blockdev-del", {{"node-name", node}});
+  return our_nodes(qmp).empty();
 }
 
 std::string Fleece::export_name(std::size_t drive) {
@@ -184,10 +190,14 @@ int clear_when_left(const std::filesystem::path& monitor, int word) {
     if (byte == 'd') return 0;
     paused = byte == 'p';
   }
-  Qmp qmp = Qmp::connect(monitor, paused ? Duration(1h) : Duration(60s));  // while memory is saved, QEMU hears nobody
-  if (paused) try_to(qmp, "cont", json::object());
-  clear_fleeces(qmp);
-  return 0;
+  // A QEMU that hangs, or saves memory, hears nobody: as long as it is there it may come back.
+  for (;; std::this_thread::sleep_for(1s)) try {
+      Qmp qmp = Qmp::connect(monitor, 60s);
+      if (std::exchange(paused, false)) try_to(qmp, "cont", json::object());
+      if (clear_fleeces(qmp)) return 0;
+    } catch (const Error&) {
+      if (!is_listened_to(monitor)) return 1;
+    }
 }
 
 Fleece::Fleece(Qmp qmp, const std::filesystem::path& monitor, std::vector<GuestDrive> drives,

@@ -42,8 +42,9 @@ struct GuestDrive {
 /// Disks in QEMU's order, then what holds the firmware's variables. Throws Error when there is no disk.
 std::vector<GuestDrive> writable_drives(Qmp&);
 
-/// Ends what a kiln that was killed has left in this QEMU: exports, jobs and nodes of ours. Bitmaps stay.
-void clear_fleeces(Qmp&);
+/// Ends what a kiln that was killed has left in this QEMU: exports, jobs and nodes of ours. Bitmaps stay. False: not
+/// all of it is gone yet.
+bool clear_fleeces(Qmp&);
 
 /// What the keeper does (keeper.h): clears the QEMU behind `monitor` when `word` ends without a last byte 'd'. A fleece
 /// that nobody reads would slow the guest down, and take more of the host's disk with each of its writes. Between the

@@ -29,6 +29,11 @@ class Freezer {
       tell({{"agent", false}});
       return 0;
     }
+    if (is_frozen()) {
+      tell({{"refused", "the guest's file systems are frozen already, by somebody else"}});
+      tell({{"thawed", true}, {"ms", 0}, {"by", "limit"}, {"words", ""}});
+      return 0;
+    }
     asked_ = Clock::now();
     if (freeze()) by_word_ = told_to_thaw_by(asked_ + task_.limit);
     const bool thawed = thaw();
@@ -59,8 +64,17 @@ class Freezer {
     try {
       agent_.emplace(GuestAgent::connect(task_.agent, task_.patience));
       return agent_->ping(task_.patience);
-    } catch (const Error&) {
+    } catch (const std::exception&) {
       return false;
+    }
+  }
+
+  /// Whoever did that needs it.
+  bool is_frozen() {
+    try {
+      return agent_->execute("guest-fsfreeze-status", task_.patience) == "frozen";
+    } catch (const std::exception&) {
+      return false;  // what freeze() hears tells
     }
   }
 
@@ -70,14 +84,14 @@ class Freezer {
       const json answer = agent_->execute("guest-fsfreeze-freeze", task_.limit);
       tell({{"frozen", answer.is_number_unsigned() ? answer.get<std::uint64_t>() : 0}, {"ms", since_asked().count()}});
       return true;
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
       tell({{"refused", error.what()}});
       return false;
     }
   }
 
   /// Until the agent says that nothing is frozen. One that hangs, or stands still with its machine, is asked again
-  /// and again: what it has not read by then waits in its channel.
+  /// and again over the same channel: what it has not read by then waits there, behind a freeze that may be there too.
   bool thaw() {
     for (const auto until = Clock::now() + task_.thaw_for; Clock::now() < until; std::this_thread::sleep_for(100ms)) {
       if (!agent_ && !connect_again()) return false;
@@ -85,8 +99,8 @@ class Freezer {
         ask_to_thaw();
         frozen_ = since_asked();
         if (agent_->execute("guest-fsfreeze-status", 5s) == "thawed") return true;
-      } catch (const Error&) {
-        agent_.reset();
+      } catch (const std::exception&) {
+        if (!agent_->is_connected()) agent_.reset();
       }
     }
     return false;
@@ -96,19 +110,20 @@ class Freezer {
   void ask_to_thaw() {
     try {
       agent_->execute("guest-fsfreeze-thaw", 5s);
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
       words_ = error.what();
     }
   }
 
-  /// False: nobody serves the socket any longer, the machine is gone.
+  /// False: nobody serves the socket any longer, the machine is gone. A QEMU that hangs does not take anybody in.
   bool connect_again() {
-    try {
-      agent_.emplace(GuestAgent::connect(task_.agent, 5s));
-      return true;
-    } catch (const Error&) {
-      return false;
-    }
+    for (const auto until = Clock::now() + task_.thaw_for; Clock::now() < until;) try {
+        agent_.emplace(GuestAgent::connect(task_.agent, 5s));
+        return true;
+      } catch (const std::exception&) {
+        if (!is_listened_to(task_.agent)) return false;
+      }
+    return false;
   }
 
   const FreezerTask task_;

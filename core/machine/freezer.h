@@ -9,7 +9,7 @@
 //
 //     {"frozen": 3, "ms": 12}     file systems, and how long it took
 //     {"agent": false}            no agent answered: nothing was frozen, nothing follows
-//     {"refused": "…"}            the agent's words, or that it did not answer
+//     {"refused": "…"}            the agent's words, or that it did not answer, or that the guest is frozen already
 //     {"thawed": true, "ms": 31, "by": "word", "words": ""}
 //         `ms` from before the freeze until the thaw; `by`: "word", or "limit" when it thawed unasked. `thawed` false:
 //         the agent did not say so for ten minutes, or the machine is gone

@@ -77,14 +77,16 @@ fs::path below_top(const char* name) {
   return below;
 }
 
-/// Whether a symlink at `below` to `to` stays in the folder, by its text.
+/// Whether a symlink at `below` to `to` stays in the folder, by its text. Behind a name ".." leads anywhere: the name
+/// may be a link itself.
 bool stays_inside(const fs::path& below, const fs::path& to) {
   if (to.is_absolute()) return false;
   int depth = -1;
   for (const fs::path& part : below) depth += part.empty() ? 0 : 1;
+  bool named = false;
   for (const fs::path& part : to) {
-    depth += part == ".." ? -1 : part == "." || part.empty() ? 0 : 1;
-    if (depth < 0) return false;
+    if (part == ".." && (named || --depth < 0)) return false;
+    named = named || (part != ".." && part != "." && !part.empty());
   }
   return true;
 }

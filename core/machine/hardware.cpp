@@ -60,10 +60,10 @@ std::optional<std::uint64_t> number(const Facts& facts, const char* name, std::u
 
 std::string tap_of(const std::string& network) {
   constexpr std::string_view prefix = "tap=";
-  if (network.empty() || network == "user") return {};
+  if (network.empty() || network == "user" || network == "isolated") return {};
   const std::string name = network.starts_with(prefix) ? network.substr(prefix.size()) : "";
   const bool is_name = !name.empty() && name.size() <= longest_device_name && name.find_first_of("/, ") == name.npos;
-  if (!is_name) throw invalid("there is no network \"" + network + "\"", "give user, or tap=NAME");
+  if (!is_name) throw invalid("there is no network \"" + network + "\"", "give user, isolated, or tap=NAME");
   return name;
 }
 
@@ -82,7 +82,8 @@ std::string_view to_text(Nic nic) {
 }
 
 std::string network_text(const Hardware& hardware) {
-  return hardware.tap.empty() ? "user" : "tap=" + hardware.tap;
+  if (!hardware.tap.empty()) return "tap=" + hardware.tap;
+  return hardware.isolated ? "isolated" : "user";
 }
 
 Firmware firmware_from(std::string_view word) {
@@ -129,6 +130,7 @@ Hardware hardware_for(const LaunchSpec& spec, const Facts& image) {
   else if (const auto word = fact(image, "machine.nic"))
     hardware.nic = find(nics, *word).value_or(hardware.nic);
   hardware.tap = tap_of(spec.network);
+  hardware.isolated = spec.network == "isolated";
   return hardware;
 }
 

@@ -28,13 +28,14 @@ struct Hardware {
   unsigned cpus = 2;
   DiskBus disk_bus = DiskBus::virtio;
   Nic nic = Nic::virtio;
-  std::string tap = {};  ///< the host's device that the network card leads to; empty: QEMU's own user-mode network
+  std::string tap = {};   ///< the host's device that the network card leads to; empty: QEMU's own user-mode network
+  bool isolated = false;  ///< of that network the guest gets an address, and reaches nothing
 };
 
 std::string_view to_text(Firmware);
 std::string_view to_text(DiskBus);
 std::string_view to_text(Nic);
-/// "user", "tap=NAME".
+/// "user", "isolated", "tap=NAME".
 std::string network_text(const Hardware&);
 
 /// These throw invalid() that lists what there is.

@@ -52,6 +52,7 @@ Instance from_json(const json& j) {
   i.hardware.disk_bus = disk_bus_from(j.value("disk_bus", "virtio"));
   i.hardware.nic = nic_from(j.value("nic", "virtio"));
   i.hardware.tap = j.value("tap", "");
+  i.hardware.isolated = j.value("isolated", false);
   i.disk_size = j.value("disk_size", std::uint64_t{0});
   i.data = data_of(j.value("data", json::array()));
   i.uuid = j.value("uuid", "");
@@ -100,6 +101,7 @@ void write_instance(const Instance& i, bool durable) {
                {"disk_bus", to_text(i.hardware.disk_bus)},
                {"nic", to_text(i.hardware.nic)},
                {"tap", i.hardware.tap},
+               {"isolated", i.hardware.isolated},
                {"disk_size", i.disk_size},
                {"data", to_json(i.data)},
                {"uuid", i.uuid},

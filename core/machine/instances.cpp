@@ -20,10 +20,11 @@ namespace {
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
-/// Asks over QMP; a QEMU that does not answer is no failure here, because the next step is harsher.
-bool ask(const Instance& instance, const char* command, const std::stop_token& stop) {
+/// Asks over QMP; a QEMU that does not answer is no failure here, because the next step is harsher. It hears one kiln
+/// at a time, and none while it saves or loads a machine's memory.
+bool ask(const Instance& instance, const char* command, Duration limit, const std::stop_token& stop) {
   try {
-    Qmp::connect(instance.folder / machine_file::qmp, 5s, stop).execute(command, 5s);
+    Qmp::connect(instance.folder / machine_file::qmp, limit, stop).execute(command, limit);
     return true;
   } catch (const Error& e) {
     if (is_cancelled(e)) throw;
@@ -74,7 +75,14 @@ std::string_view to_text(Instance::State state) {
   return "";
 }
 
+void require_readable(const Instance& instance) {
+  if (instance.state == Instance::State::broken)
+    throw Error("the record of instance \"" + instance.name + "\" cannot be read",
+                "remove it: kiln rm " + instance.name);
+}
+
 void require_here(const Instance& instance, std::string_view doing) {
+  require_readable(instance);
   if (instance.driver == "qemu") return;
   throw refused("instance \"" + instance.name + "\" is on " + instance.connect + ": kiln cannot " + std::string(doing) +
                     " it from here",
@@ -175,9 +183,9 @@ Stopped Instances::stop(const std::string& name, Duration limit, std::stop_token
     return true;
   };
   // A QEMU that does not answer the first time will not answer the second.
-  if (ask(instance, "system_powerdown", stop)) {
+  if (ask(instance, "system_powerdown", std::max(limit, Duration(5s)), stop)) {
     if (gone(limit)) return Stopped::by_guest;
-    if (ask(instance, "quit", stop) && gone(5s)) return Stopped::by_qemu;
+    if (ask(instance, "quit", 5s, stop) && gone(5s)) return Stopped::by_qemu;
   }
   kill_now(instance.process);
   return Stopped::killed;

@@ -69,7 +69,11 @@ struct InstanceUser {
   bool keeps_home = true;
 };
 
-/// For what works on the host's own processes and files only: throws refused() for what a driver keeps elsewhere.
+/// Throws Error when its record is not.
+void require_readable(const Instance&);
+
+/// For what works on the host's own processes and files only: throws refused() for what a driver keeps elsewhere, and
+/// Error when the record cannot be read.
 void require_here(const Instance&, std::string_view doing);
 
 /// The machine that a memory was saved of; nothing else can go on from it.

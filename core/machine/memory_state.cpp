@@ -1,10 +1,12 @@
 #include "machine/memory_state.h"
 
 #include <algorithm>
+#include <array>
 #include <fstream>
 #include <thread>
 #include <utility>
 
+#include <kiln/endian.h>
 #include <kiln/text.h>
 
 #include <nlohmann/json.hpp>
@@ -27,6 +29,7 @@ constexpr std::uint64_t no_disk = 1u << 20;
 json node_for(const std::string& node, const std::string& file) {
   return {{"driver", "qcow2"},
           {"node-name", node},
+          {"backing", nullptr},
           {"cache", {{"no-flush", true}}},
           {"file", {{"driver", "file"}, {"filename", file}, {"discard", "unmap"}}}};
 }
@@ -46,6 +49,18 @@ void run_job(Qmp& qmp, const char* command, const std::string& node) {
     }
     std::this_thread::sleep_for(5ms);
   }
+}
+
+/// What save_memory() makes, and nothing that leads out of the file (docs/interop/qcow2 of QEMU: version at byte 4,
+/// backing file at 8, encryption at 32, incompatible features at 72).
+void require_plain(const std::filesystem::path& file) {
+  std::array<std::byte, 104> header{};
+  const bool is_whole = File::open_read(file).read_some(0, header) == header.size();
+  constexpr std::uint32_t magic = 0x514649fb;
+  if (!is_whole || get_be<std::uint32_t>(header, 0) != magic || get_be<std::uint32_t>(header, 4) != 3 ||
+      get_be<std::uint64_t>(header, 8) != 0 || get_be<std::uint32_t>(header, 32) != 0 ||
+      get_be<std::uint64_t>(header, 72) != 0)
+    throw refused("the image's memory is not one that kiln has saved", "launch it without --resume to boot it");
 }
 
 class SavedFile final : public BlockReader {
@@ -108,6 +123,7 @@ std::shared_ptr<const BlockReader> memory_reader(File file) {
 
 void load_memory(Qmp& qmp, const std::filesystem::path& folder, const std::string& file) {
   const std::string node = "kiln-memory";
+  require_plain(folder / file);
   try {
     qmp.execute("blockdev-add", node_for(node, file));
     std::filesystem::remove(folder / file);

@@ -107,7 +107,7 @@ void add_network(Args& args, const MachineSpec& spec) {
   if (spec.hardware.nic == Nic::none) return;
   const bool user = spec.hardware.tap.empty();
   std::string net = user ? "user,id=net" : "tap,id=net,ifname=" + spec.hardware.tap + ",script=no,downscript=no";
-  if (spec.isolated) net += ",restrict=on";
+  if (spec.hardware.isolated && user) net += ",restrict=on";
   for (const PortForward& port : spec.ports)
     net += ",hostfwd=tcp:127.0.0.1:" + std::to_string(port.host) + "-:" + std::to_string(port.guest);
   const std::string mac = spec.mac.empty() ? "" : ",mac=" + spec.mac;

@@ -57,7 +57,6 @@ struct MachineSpec {
   std::vector<DataDisk> data = {};
   bool seed = false;        ///< attach seed.iso
   bool throw_away = false;  ///< the overlay need not survive: no flushes
-  bool isolated = false;    ///< the guest gets DHCP, and reaches nothing
   bool screen = false;      ///< a VGA card, for screenshots: nobody sees it
   /// Not empty: the machine waits for a memory to go on from (memory_state.h), on the board of that name and version.
   std::string resumes_on = {};

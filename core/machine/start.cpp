@@ -20,9 +20,7 @@ void require_base(const Instance& instance, const DiskFile& base) {
 }
 
 void require_startable(const Instance& instance) {
-  if (instance.state == Instance::State::broken)
-    throw Error("the record of instance \"" + instance.name + "\" cannot be read",
-                "remove it: kiln rm " + instance.name);
+  require_readable(instance);
   if (instance.base.file.empty() && !instance.detached)
     throw Error(
         "instance \"" + instance.name + "\" is from a kiln that could not start one again, and did not record how",
@@ -40,6 +38,7 @@ void require_startable(const Instance& instance) {
 void Instances::mark_restoring(const std::string& name, const std::string& image) const {
   const FileLock lock = lock_folder();
   Instance instance = get(name);
+  require_readable(instance);
   if (instance.state == Instance::State::running)
     throw Error("instance \"" + name + "\" is running", "kiln stop " + name);
   instance.restoring = image;
@@ -49,6 +48,7 @@ void Instances::mark_restoring(const std::string& name, const std::string& image
 void Instances::mark_detached(const std::string& name) const {
   const FileLock lock = lock_folder();
   Instance instance = get(name);
+  require_readable(instance);
   instance.detached = true;
   instance.base = {};
   for (DataDisk& disk : instance.data) disk.base = {};

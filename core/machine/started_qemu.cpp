@@ -21,10 +21,10 @@ Error did_not_start(const std::filesystem::path& folder) {
   return Error("qemu did not start", "its own words are above", last_words(folder / machine_file::qemu_log));
 }
 
-/// QEMU wants to find it there. It ends with QEMU's connection, so one that never got one is ended by the next start.
-std::filesystem::path start_tpm(std::filesystem::path folder, const MachineSpec& machine) {
+/// QEMU wants to find it there. It ends with QEMU's connection.
+std::optional<ProcessId> start_tpm(const std::filesystem::path& folder, const MachineSpec& machine) {
   const auto command = tpm_command(machine);
-  if (!command) return folder;
+  if (!command) return std::nullopt;
   const auto socket = folder / machine_file::tpm;
   std::filesystem::remove(socket);
   const pid_t pid = start_daemon(*command, folder / machine_file::qemu_log, folder);
@@ -32,7 +32,7 @@ std::filesystem::path start_tpm(std::filesystem::path folder, const MachineSpec&
     if (tries == 500 || !identify(pid)) throw did_not_start(folder);
     std::this_thread::sleep_for(10ms);
   }
-  return folder;
+  return identify(pid);
 }
 
 }  // namespace
@@ -64,15 +64,21 @@ void end_unrecorded(const Instance& instance, const std::stop_token& stop) {
 }
 
 StartedQemu::StartedQemu(std::filesystem::path folder, const MachineSpec& machine)
-    : folder_(start_tpm(std::move(folder), machine)),
-      process_(identify(start_attended(folder_, machine.name, qemu_arguments(machine)).value_or(0))) {
-  if (!process_) throw did_not_start(folder_);
+    : folder_(std::move(folder)), tpm_(start_tpm(folder_, machine)) {
+  try {
+    process_ = identify(start_attended(folder_, machine.name, qemu_arguments(machine)).value_or(0));
+    if (!process_) throw did_not_start(folder_);
+  } catch (...) {
+    if (tpm_) signal_process(*tpm_, SIGKILL);  // nobody will connect to it
+    throw;
+  }
 }
 
 StartedQemu::~StartedQemu() {
   if (kept_) return;
   const Attendant attendant(*process_);
   if (signal_process(*process_, SIGKILL)) wait_gone(*process_, 10s);
+  if (tpm_) signal_process(*tpm_, SIGKILL);
   attendant.wait();
 }
 

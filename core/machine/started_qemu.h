@@ -34,7 +34,7 @@ class StartedQemu {
 
  private:
   std::filesystem::path folder_;
-  std::optional<ProcessId> process_;
+  std::optional<ProcessId> tpm_, process_;
   bool kept_ = false;
 };
 

@@ -53,10 +53,8 @@ nlohmann::json GuestAgent::execute(std::string_view command, const nlohmann::jso
   const auto answer = socket_.receive(deadline);
   if (!answer) throw late();
   in_step_ = true;
-  if (const auto error = answer->find("error"); error != answer->end()) {
-    const std::string words = error->is_object() ? error->value("desc", error->dump()) : error->dump();
-    throw Error("the guest agent refused \"" + std::string(command) + "\": " + words);
-  }
+  if (const auto error = answer->find("error"); error != answer->end())
+    throw Error("the guest agent refused \"" + std::string(command) + "\": " + error_text(*error));
   return answer->value("return", nlohmann::json::object());
 }
 

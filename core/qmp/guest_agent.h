@@ -17,6 +17,8 @@ class GuestAgent {
   /// Connects to the socket, which QEMU serves from its start. Whether an agent is there, ping() tells.
   static GuestAgent connect(const std::filesystem::path& socket, Duration limit, std::stop_token stop = {});
 
+  /// Whether its channel is there still; questions that nobody has read wait in it.
+  bool is_connected() const { return socket_.is_open(); }
   /// True when an agent answered within `limit`.
   bool ping(Duration limit);
   /// Returns what stands under "return". Error: `the guest agent refused "guest-exec": <its words>`.

@@ -98,6 +98,24 @@ JsonSocket JsonSocket::adopt(int fd, std::string peer) {
   return JsonSocket(fd, std::move(peer), {});
 }
 
+bool JsonSocket::is_open() const {
+  pollfd p{fd_, POLLIN, 0};
+  return ::poll(&p, 1, 0) >= 0 && (p.revents & (POLLHUP | POLLERR)) == 0;
+}
+
+bool is_listened_to(const std::filesystem::path& path) {
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return true;
+  const int error = try_connect(fd, path);
+  ::close(fd);
+  return error != ENOENT && error != ECONNREFUSED;
+}
+
+std::string error_text(const nlohmann::json& error) {
+  const auto it = error.find("desc");
+  return it != error.end() && it->is_string() ? it->get<std::string>() : error.dump();
+}
+
 int connect_unix(const std::filesystem::path& path) {
   const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) throw system_error("cannot make a socket", errno);

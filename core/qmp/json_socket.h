@@ -38,6 +38,8 @@ class JsonSocket {
   /// The next object; nothing when none came in time. Throws when the other side is gone, and cancelled() on stop.
   std::optional<nlohmann::json> receive(Deadline deadline);
   const std::string& peer() const noexcept { return peer_; }
+  /// Whether the other side has it open still.
+  bool is_open() const;
   /// To wait for more with others; ours.
   int fd() const noexcept { return fd_; }
   /// For answers that are known to be longer than most.
@@ -54,6 +56,12 @@ class JsonSocket {
   std::size_t searched_ = 0;  // no line end before it
   std::size_t longest_ = longest_line;
 };
+
+/// Whether a process listens there, be it busy or not.
+bool is_listened_to(const std::filesystem::path&);
+
+/// What an answer's "error" says: its description when it has one.
+std::string error_text(const nlohmann::json& error);
 
 /// A connected stream socket, which the caller closes. A path of any length will do.
 int connect_unix(const std::filesystem::path&);

@@ -7,12 +7,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr std::size_t kept_events = 1024;
-
-std::string text_of(const nlohmann::json& error) {
-  const auto it = error.find("desc");
-  return it != error.end() && it->is_string() ? it->get<std::string>() : error.dump();
-}
-
 }  // namespace
 
 Qmp Qmp::connect(const std::filesystem::path& path, Duration limit, std::stop_token stop, std::string peer) {
@@ -43,7 +37,7 @@ nlohmann::json Qmp::execute(std::string_view command, const nlohmann::json& argu
     // An answer to a command that timed out earlier may still come; it has another id.
     if (answer->value("id", nlohmann::json()) != last_id_) continue;
     if (const auto error = answer->find("error"); error != answer->end())
-      throw Error(socket_.peer() + " refused \"" + std::string(command) + "\": " + text_of(*error));
+      throw Error(socket_.peer() + " refused \"" + std::string(command) + "\": " + error_text(*error));
     return answer->value("return", nlohmann::json::object());
   }
   throw Error(socket_.peer() + " did not answer \"" + std::string(command) + "\" within " + format_duration(limit));

@@ -16,11 +16,13 @@ struct Params {
 
 constexpr std::uint64_t least_memory = 32u << 20;
 
-/// The fact is "bios", "uefi", or both: then BIOS, which is ten times faster to its boot loader.
+/// The fact is "bios", "uefi", or both: then BIOS, which is ten times faster to its boot loader. What starts with
+/// Secure Boot starts without it.
 Firmware firmware_for(const Params& p, const Facts& facts) {
   if (p.firmware != "auto") return p.firmware == "uefi" ? Firmware::uefi : Firmware::bios;
   const auto known = facts.find("boot.firmware");
-  return known != facts.end() && known->second == "uefi" ? Firmware::uefi : Firmware::bios;
+  const bool needs_uefi = known != facts.end() && (known->second == "uefi" || known->second == "secure");
+  return needs_uefi ? Firmware::uefi : Firmware::bios;
 }
 
 std::string what_was_seen(const Params& p) {

@@ -49,7 +49,7 @@ TEST_F(Memory, AGuestGoesOnWhereItWas) {
   tell({"import", small_guest().string(), "--name", "small"});
   tell({"launch", "small", "--name", "one", "--memory", "192M", "--cpus", "1", "--accel", "tcg"});
   wait_for("one", small_guest_ready);
-  type("one", "SECRET=$((6 * 7)); echo not written >/srv/cached; echo SET-$SECRET");
+  type("one", "SECRET=$((6 * 7)); date -s 2001-01-01; echo not written >/srv/cached; echo SET-$SECRET");
   wait_for("one", "SET-42");
   const std::string said = tell({"capture", "one", "--with-memory", "--name", "moment:1"});
   EXPECT_THAT(said, HasSubstr("with its memory, stood still for "));
@@ -69,7 +69,7 @@ TEST_F(Memory, AGuestGoesOnWhereItWas) {
     EXPECT_FALSE(std::filesystem::exists(file_of(two, "memory.qcow2")));
     EXPECT_THAT(tell({"exec", two, "--", "cat", "/srv/cached"}), HasSubstr("not written"));
     const auto late = std::stoll(tell({"exec", two, "--", "date", "+%s"})) - std::time(nullptr);
-    EXPECT_LT(std::abs(late), 20) << "its clock was set";
+    EXPECT_LT(std::abs(late), 60) << "its clock was set, which said 2001";
   }
   EXPECT_THAT(tell({"exec", "one", "--", "cat", "/srv/cached"}), HasSubstr("not written"));
 

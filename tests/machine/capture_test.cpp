@@ -5,7 +5,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <csignal>
+#include <cstdlib>
 #include <fstream>
 
 #include "disk/pump.h"
@@ -127,6 +130,53 @@ TEST_F(CaptureGuest, IsQuiescedWhileTheGuestGoesOnWriting) {
   guest_->type("touch /run/enough");
 }
 
+constexpr std::uint64_t slots = test::LiveGuest::data_size / chunk_size;
+
+/// The number in each chunk of the second disk, 0 for none.
+std::vector<std::uint64_t> numbers_on(const BlockReader& disk) {
+  std::vector<std::uint64_t> numbers;
+  for (std::uint64_t slot = 0; slot < slots; ++slot) {
+    std::array<char, 32> text{};
+    disk.read(slot * chunk_size, std::as_writable_bytes(std::span(text)));
+    numbers.push_back(std::strtoull(text.data(), nullptr, 10));
+  }
+  return numbers;
+}
+
+/// What the chunks hold when `last` was written, nothing after it, and everything before it: number n is in chunk
+/// n % slots, over number n - slots.
+std::vector<std::uint64_t> numbers_until(std::uint64_t last) {
+  std::vector<std::uint64_t> numbers(slots);
+  for (std::uint64_t n = last > slots ? last - slots + 1 : 1; n <= last; ++n) numbers[n % slots] = n;
+  return numbers;
+}
+
+TEST_F(CaptureGuest, IsTheDiskAtOneMomentWhileThePatternGoesOn) {
+  // Each number is on the disk before the next is written.
+  guest_->type(
+      "(i=0; while [ ! -e /run/stop ]; do i=$((i+1)); printf '%-512s' $i | dd of=/dev/vdb bs=512 seek=$((i % " +
+      std::to_string(slots) + " * 128)) conv=notrunc,fsync 2>/dev/null; done; echo PATTERN-''ENDS) &");
+  std::uint64_t before = 0;
+  for (int round = 0; round < 3; ++round) {
+    std::this_thread::sleep_for(1s);
+    const Capture capture = capture_running(target(), {}, {});
+    ASSERT_EQ(capture.drives.size(), 2u);
+    const BlockReader& disk = *capture.drives[1].disk;
+    std::this_thread::sleep_for(3s);  // it overwrites what was captured
+    const std::vector<std::uint64_t> numbers = numbers_on(disk);
+    const std::uint64_t last = *std::ranges::max_element(numbers);
+    EXPECT_GT(last, before + 10) << "the guest goes on writing";
+    EXPECT_EQ(numbers, numbers_until(last));
+    before = last;
+  }
+  guest_->type("touch /run/stop");
+  guest_->wait_for("PATTERN-ENDS");
+  const Capture after = capture_running(target(), {}, {});
+  const std::vector<std::uint64_t> numbers = numbers_on(*after.drives[1].disk);
+  EXPECT_GT(*std::ranges::max_element(numbers), before + 10) << "the captures were of moments long ago";
+  EXPECT_EQ(numbers, numbers_until(*std::ranges::max_element(numbers)));
+}
+
 TEST_F(CaptureGuest, KilledWhileItIsFrozen) {
   kill_at([&] {
     const Freeze freeze = Freeze::begin(target().agent, 10s, 60s);
@@ -167,9 +217,9 @@ TEST_F(CaptureGuest, AMachineThatTheUserHasPausedStaysPausedWithItsMemory) {
     CaptureSpec spec;
     spec.with_memory = true;
     const Capture capture = capture_running(target(), spec, {});
-    ASSERT_EQ(capture.drives.size(), 2u);
-    EXPECT_EQ(capture.drives[1].role, part_role::memory);
-    EXPECT_GT(capture.drives[1].disk->size(), 20 * mib);
+    ASSERT_EQ(capture.drives.size(), 3u);
+    EXPECT_EQ(capture.drives[2].role, part_role::memory);
+    EXPECT_GT(capture.drives[2].disk->size(), 20 * mib);
     EXPECT_FALSE(capture.facts.contains("memory.still_ms")) << "it stood still already";
   }
   EXPECT_FALSE(qmp.execute("query-status").value("running", true));

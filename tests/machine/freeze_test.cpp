@@ -88,7 +88,8 @@ TEST(Freeze, FreezesAndThawsOnceAsked) {
   EXPECT_EQ(report.words, "");
   EXPECT_GE(report.frozen, 100ms);
   EXPECT_LT(report.frozen, 3s);
-  EXPECT_THAT(agent.told(), ElementsAre("guest-fsfreeze-freeze", "guest-fsfreeze-thaw", "guest-fsfreeze-status"));
+  EXPECT_THAT(agent.told(), ElementsAre("guest-fsfreeze-status", "guest-fsfreeze-freeze", "guest-fsfreeze-thaw",
+                                        "guest-fsfreeze-status"));
 }
 
 TEST(Freeze, ThawsWhenItIsForgotten) {
@@ -153,12 +154,14 @@ TEST(Freeze, NobodyAnswers) {
 
 TEST(Freeze, AHookThatFailsIsToldAndTheGuestIsThawed) {
   test::TempDir dir;
-  Agent agent(dir / "a.sock", [](const std::string& command) -> std::optional<std::string> {
+  Agent* there = nullptr;
+  Agent agent(dir / "a.sock", [&](const std::string& command) -> std::optional<std::string> {
     if (command != "guest-fsfreeze-freeze") return std::nullopt;
+    there->set_frozen(true);  // in part
     return "{\"error\": {\"class\": \"GenericError\", \"desc\": \"fsfreeze hook has failed\\u001b[2J with status "
            "1\"}}\n";
   });
-  agent.set_frozen(true);  // in part
+  there = &agent;
   const Freeze freeze = Freeze::begin(dir / "a.sock", 5s, 10s);
   EXPECT_EQ(freeze.answer(), Freeze::Answer::refused);
   EXPECT_THAT(freeze.words(), HasSubstr("fsfreeze hook has failed\\x1b[2J with status 1"));
@@ -196,10 +199,35 @@ TEST(Freeze, AnAgentThatHangsWhileItFreezesIsThawedOnceItIsBack) {
   EXPECT_TRUE(soon([&] { return agent.told().size() >= 3 && !agent.frozen(); }, 15s));
 }
 
+TEST(Freeze, AThawThatIsAnsweredWithNonsenseIsTriedAgain) {
+  test::TempDir dir;
+  std::atomic<int> left = 2;
+  Agent agent(dir / "a.sock", [&](const std::string& command) -> std::optional<std::string> {
+    return command == "guest-fsfreeze-thaw" && left-- > 0 ? std::optional("{\"error\": {\"desc\": [7]}}\n")
+                                                          : std::nullopt;
+  });
+  Freeze freeze = Freeze::begin(dir / "a.sock", 5s, 10s);
+  EXPECT_TRUE(freeze.thaw().thawed);
+  EXPECT_FALSE(agent.frozen());
+}
+
+TEST(Freeze, WhatSomebodyElseHasFrozenStaysFrozen) {
+  test::TempDir dir;
+  Agent agent(dir / "a.sock");
+  agent.set_frozen(true);
+  const Freeze freeze = Freeze::begin(dir / "a.sock", 5s, 5s);
+  EXPECT_EQ(freeze.answer(), Freeze::Answer::refused);
+  EXPECT_THAT(freeze.words(), HasSubstr("frozen already, by somebody else"));
+  std::this_thread::sleep_for(300ms);
+  EXPECT_TRUE(agent.frozen());
+  EXPECT_THAT(agent.told(), ElementsAre("guest-fsfreeze-status"));
+}
+
 TEST(Freeze, HostileAnswersAreNoFreeze) {
   for (const std::string& hostile :
        {std::string(8u << 20, 'x') + "\n", std::string("\x01\x02\x03\n"), std::string("[1]\n"),
-        std::string(4000, '{') + "\n", "{\"return\": " + std::string(4000, '[') + std::string(4000, ']') + "}\n"}) {
+        std::string(4000, '{') + "\n", "{\"return\": " + std::string(4000, '[') + std::string(4000, ']') + "}\n",
+        std::string("{\"error\": {\"desc\": 7}}\n"), std::string("{\"error\": 7}\n")}) {
     test::TempDir dir;
     Agent agent(dir / "a.sock", [&](const std::string& command) -> std::optional<std::string> {
       return command == "guest-fsfreeze-freeze" ? std::optional(hostile) : std::nullopt;

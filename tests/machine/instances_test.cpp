@@ -310,7 +310,7 @@ TEST_F(LaunchRefused, ForAHardwareThatThereIsNot) {
   EXPECT_EQ(launch(spec), "there is no disk bus \"floppy\" | there are: virtio, scsi, sata, nvme");
   spec.disk_bus = "";
   spec.network = "tap=../x";
-  EXPECT_EQ(launch(spec), "there is no network \"tap=../x\" | give user, or tap=NAME");
+  EXPECT_EQ(launch(spec), "there is no network \"tap=../x\" | give user, isolated, or tap=NAME");
 }
 
 /// Remembers what it was asked for.

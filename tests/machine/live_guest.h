@@ -13,6 +13,7 @@
 #include <kiln/file.h>
 #include <nlohmann/json.hpp>
 
+#include "disk/overlay.h"
 #include "machine/instances.h"
 #include "machine/qemu.h"
 #include "qmp/guest_agent.h"
@@ -23,9 +24,12 @@
 
 namespace kiln::test {
 
-/// Launches it under TCG and waits until its shell and its agent are there. Ended by the destructor.
+/// Launches it with a second disk, /dev/vdb, under TCG and waits until its shell and its agent are there. Ended by the
+/// destructor.
 class LiveGuest {
  public:
+  static constexpr std::uint64_t data_size = 4u << 20;
+
   LiveGuest() {
     LaunchSpec spec;
     spec.name = "guest";
@@ -36,6 +40,8 @@ class LiveGuest {
                     .image = "small:1",
                     .name = "small",
                     .size = disk_size(small_guest())};
+    create_empty(home_ / "data.qcow2", data_size);
+    base.data = {{{home_ / "data.qcow2", "qcow2"}, data_size}};
     instances_.launch(base, spec, {"tcg", ""});
     wait_for(small_guest_ready);
     if (!agent().ping(std::chrono::seconds(60))) throw std::runtime_error("the guest's agent does not answer");

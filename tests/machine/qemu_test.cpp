@@ -91,7 +91,7 @@ TEST(QemuArguments, PortsLeadFromTheLoopbackAddressOnly) {
   EXPECT_EQ(after(qemu_arguments(spec), "-netdev"),
             "user,id=net,hostfwd=tcp:127.0.0.1:2222-:22,hostfwd=tcp:127.0.0.1:8080-:80");
   spec.ports.clear();
-  spec.isolated = true;
+  spec.hardware.isolated = true;
   EXPECT_EQ(after(qemu_arguments(spec), "-netdev"), "user,id=net,restrict=on");
 }
 
