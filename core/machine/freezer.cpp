@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -20,12 +21,53 @@ using namespace std::chrono_literals;
 using nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
+class AgentGuest final : public FreezableGuest {
+ public:
+  AgentGuest(std::filesystem::path socket, Duration patience) : socket_(std::move(socket)), patience_(patience) {}
+
+  bool answers() override {
+    try {
+      agent_.emplace(GuestAgent::connect(socket_, patience_));
+      return agent_->ping(patience_);
+    } catch (const Error&) {
+      return false;
+    }
+  }
+  std::uint64_t freeze(Duration limit) override {
+    const json answer = agent_->execute("guest-fsfreeze-freeze", limit);
+    return answer.is_number_unsigned() ? answer.get<std::uint64_t>() : 0;
+  }
+  std::string thaw() override {
+    try {
+      agent_->execute("guest-fsfreeze-thaw", 5s);
+      return "";
+    } catch (const Error& error) {
+      return error.what();
+    }
+  }
+  bool is_thawed() override { return agent_->execute("guest-fsfreeze-status", 5s) == "thawed"; }
+  /// False: nobody serves the socket any longer.
+  bool reach_again() override {
+    try {
+      agent_.emplace(GuestAgent::connect(socket_, 5s));
+      return true;
+    } catch (const Error&) {
+      return false;
+    }
+  }
+
+ private:
+  const std::filesystem::path socket_;
+  const Duration patience_;
+  std::optional<GuestAgent> agent_;
+};
+
 class Freezer {
  public:
-  explicit Freezer(const FreezerTask& task) : task_(task) {}
+  Freezer(FreezableGuest& guest, const FreezerTask& task) : guest_(guest), task_(task) {}
 
   int run() {
-    if (!find_agent()) {
+    if (!guest_.answers()) {
       tell({{"agent", false}});
       return 0;
     }
@@ -55,20 +97,10 @@ class Freezer {
 
   Duration since_asked() const { return std::chrono::duration_cast<Duration>(Clock::now() - asked_); }
 
-  bool find_agent() {
-    try {
-      agent_.emplace(GuestAgent::connect(task_.agent, task_.patience));
-      return agent_->ping(task_.patience);
-    } catch (const Error&) {
-      return false;
-    }
-  }
-
-  /// False: refused, or no answer. Then it may be frozen all the same, wholly or partly, or become so later.
   bool freeze() {
     try {
-      const json answer = agent_->execute("guest-fsfreeze-freeze", task_.limit);
-      tell({{"frozen", answer.is_number_unsigned() ? answer.get<std::uint64_t>() : 0}, {"ms", since_asked().count()}});
+      const std::uint64_t file_systems = guest_.freeze(task_.limit);
+      tell({{"frozen", file_systems}, {"ms", since_asked().count()}});
       return true;
     } catch (const Error& error) {
       tell({{"refused", error.what()}});
@@ -79,40 +111,23 @@ class Freezer {
   /// Until the agent says that nothing is frozen. One that hangs, or stands still with its machine, is asked again
   /// and again: what it has not read by then waits in its channel.
   bool thaw() {
+    bool lost = false;
     for (const auto until = Clock::now() + task_.thaw_for; Clock::now() < until; std::this_thread::sleep_for(100ms)) {
-      if (!agent_ && !connect_again()) return false;
+      if (lost && !guest_.reach_again()) return false;
+      lost = false;
       try {
-        ask_to_thaw();
+        if (const std::string words = guest_.thaw(); !words.empty()) words_ = words;
         frozen_ = since_asked();
-        if (agent_->execute("guest-fsfreeze-status", 5s) == "thawed") return true;
+        if (guest_.is_thawed()) return true;
       } catch (const Error&) {
-        agent_.reset();
+        lost = true;
       }
     }
     return false;
   }
 
-  /// The agent fails here when a hook does, although the file systems are thawed: the status decides.
-  void ask_to_thaw() {
-    try {
-      agent_->execute("guest-fsfreeze-thaw", 5s);
-    } catch (const Error& error) {
-      words_ = error.what();
-    }
-  }
-
-  /// False: nobody serves the socket any longer, the machine is gone.
-  bool connect_again() {
-    try {
-      agent_.emplace(GuestAgent::connect(task_.agent, 5s));
-      return true;
-    } catch (const Error&) {
-      return false;
-    }
-  }
-
+  FreezableGuest& guest_;
   const FreezerTask task_;
-  std::optional<GuestAgent> agent_;
   Clock::time_point asked_{};
   Duration frozen_{};
   bool by_word_ = false;
@@ -121,9 +136,14 @@ class Freezer {
 
 }  // namespace
 
-int run_freezer(const FreezerTask& task) {
+int run_freezer(FreezableGuest& guest, const FreezerTask& task) {
   ignore_ends_of_sessions();
-  return Freezer(task).run();
+  return Freezer(guest, task).run();
+}
+
+int run_freezer(const std::filesystem::path& agent, Duration patience, const FreezerTask& task) {
+  AgentGuest guest(agent, patience);
+  return run_freezer(guest, task);
 }
 
 }  // namespace kiln
