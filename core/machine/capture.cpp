@@ -233,7 +233,7 @@ Capture capture_running(const CaptureTarget& target, const CaptureSpec& spec, st
   std::vector<GuestDrive> drives = writable_drives(qmp);
   Capture capture{.drives = {}, .facts = facts_of(qmp, drives.front()), .warnings = {}};
   const bool runs = qmp.execute("query-status").value("running", false);
-  std::string why_not = why_not_asked(qmp, target, runs);
+  const std::string why_not = why_not_asked(qmp, target, runs);
   const std::string board = spec.with_memory ? board_of(qmp) : "";
 
   std::vector<Changes> changes;
