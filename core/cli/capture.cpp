@@ -11,6 +11,8 @@ namespace {
 Table capture_of(const Args& args) {
   Table capture;
   if (args.has("INSTANCE")) capture["instance"] = Value{args.text("INSTANCE")};
+  for (const char* text : {"domain", "connect"})
+    if (args.has(text)) capture[text] = Value{args.text(text)};
   for (const char* path : {"qmp", "agent", "scratch"})
     if (args.has(path)) capture[path] = Value{std::filesystem::absolute(args.text(path)).string()};
   if (args.has("require")) capture["require"] = Value{args.text("require")};
@@ -49,9 +51,9 @@ std::string sum_up(const ImageEntry& entry, const std::string& reference, const 
 
 int run_capture(Call& call) {
   if (!call.args.has("name")) throw invalid("kiln capture: --name is missing", "kiln capture INSTANCE --name NAME");
-  if (call.args.has("INSTANCE") == call.args.has("qmp"))
-    throw invalid("kiln capture takes an instance, or the QMP socket of another machine",
-                  "kiln capture INSTANCE --name NAME, or kiln capture --qmp SOCKET --name NAME");
+  if (call.args.has("INSTANCE") + call.args.has("domain") + call.args.has("qmp") != 1)
+    throw invalid("kiln capture takes an instance, a domain of libvirt's, or the QMP socket of another machine",
+                  "kiln capture INSTANCE --name NAME, or --domain NAME or --qmp SOCKET instead of the instance");
   if (call.args.has("with-memory") && call.args.has("generalize"))
     throw invalid("--with-memory and --generalize do not go together: the memory would be of another disk",
                   "give one of them");

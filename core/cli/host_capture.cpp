@@ -21,10 +21,14 @@ std::filesystem::path monitor_of(const Instance& instance) {
   return std::filesystem::exists(second) ? second : instance.folder / machine_file::qmp;
 }
 
-/// A folder of the machine's own in the one that the user gave. QEMU may run as somebody else, so it is not private.
-std::filesystem::path scratch_in(const std::filesystem::path& given, const std::filesystem::path& monitor) {
+void require_folder(const std::filesystem::path& given) {
   if (!std::filesystem::is_directory(given))
     throw invalid("there is no folder " + given.string() + " to keep blocks in", "make it, or choose another one");
+}
+
+/// A folder of the machine's own in the one that the user gave. QEMU may run as somebody else, so it is not private.
+std::filesystem::path scratch_in(const std::filesystem::path& given, const std::filesystem::path& monitor) {
+  require_folder(given);
   const auto folder = std::filesystem::absolute(given) / ("kiln-" + to_hex(sha256(monitor.string())).substr(0, 16));
   std::filesystem::create_directories(folder);
   struct stat there {};
@@ -82,7 +86,7 @@ std::optional<Manifest> HostMachines::captured_before(const std::string& bitmap,
 
 Capture HostMachines::capture_instance(const CaptureSpec& spec) {
   const Instance instance = instances_.get(spec.instance);
-  require_here(instance, "capture");
+  require_readable(instance);
   if (!instance.restoring.empty() && instance.name != half_restored_)
     throw refused("the disk of instance \"" + instance.name +
                       "\" is half restored: it is neither what it was nor what it is to be",
@@ -93,7 +97,10 @@ Capture HostMachines::capture_instance(const CaptureSpec& spec) {
                   "capture it without --with-memory");
   std::vector<KnownBase> bases = image ? bases_of(*image) : std::vector<KnownBase>();
   Capture capture;
-  if (instance.state == Instance::State::stopped) {
+  if (instance.driver != "qemu") {
+    if (image && !bases.empty()) bases = {{instance.base.file, bases.front().content}};
+    capture = capture_domain(spec, &instance, std::move(bases));
+  } else if (instance.state == Instance::State::stopped) {
     capture = capture_stopped(instance, format_, bases);
   } else {
     const std::filesystem::path folder = std::filesystem::absolute(instance.folder);
@@ -108,9 +115,9 @@ Capture HostMachines::capture_instance(const CaptureSpec& spec) {
                                .since = [this](const std::string& bitmap,
                                                const std::string& drive) { return captured_before(bitmap, drive); }},
                               spec, stop_);
-    capture.facts["boot.firmware"] = to_text(instance.hardware.firmware);  // from outside "secure" is "uefi"
     if (spec.with_memory) capture.facts.merge(memory_facts(instance));
   }
+  capture.facts["boot.firmware"] = to_text(instance.hardware.firmware);  // from outside "secure" is "uefi"
   if (!instance.image_id.empty()) capture.facts["parent"] = instance.image_id;
   if (image)
     for (const auto& [name, value] : image->facts)
@@ -144,9 +151,31 @@ Capture HostMachines::capture_qemu(const CaptureSpec& spec) {
       spec, stop_);
 }
 
+Capture HostMachines::capture_domain(const CaptureSpec& spec, const Instance* instance, std::vector<KnownBase> bases) {
+  if (spec.with_memory) throw refused("the memory of a domain cannot be captured: only an instance of this host's");
+  if (!spec.scratch.empty()) require_folder(spec.scratch);
+  const std::string connect = instance != nullptr ? instance->connect : libvirt_.resolve(spec.connect, stop_);
+  const std::string domain = instance != nullptr ? instance->uuid : spec.domain;
+  const auto folder = home_.root() / "captures" / ("domain-" + to_hex(sha256(connect + "\n" + domain)).substr(0, 16));
+  std::filesystem::create_directories(folder);
+  const auto lock = FileLock::try_exclusive(folder / ".lock");
+  if (!lock)
+    throw Error("another kiln captures " + (instance != nullptr ? instance->name : domain), "wait until it is done");
+  const DomainTarget target{
+      .connect = connect,
+      .domain = domain,
+      .name = instance != nullptr ? instance->name : "",
+      .folder = folder,
+      .formats = formats_,
+      .bases = std::move(bases),
+      .since = [this](const std::string& point, const std::string& drive) { return captured_before(point, drive); }};
+  return libvirt_.capture(target, spec, stop_);
+}
+
 Capture HostMachines::capture(const CaptureSpec& spec) {
-  if (spec.instance.empty() == spec.qmp.empty())
-    throw invalid("one machine is captured: an instance, or that of a QMP socket", "give either of them");
+  if (!spec.instance.empty() + !spec.domain.empty() + !spec.qmp.empty() != 1)
+    throw invalid("one machine is captured: an instance, a domain, or that of a QMP socket", "give one of them");
+  if (!spec.domain.empty()) return capture_domain(spec, nullptr, {});
   return spec.instance.empty() ? capture_qemu(spec) : capture_instance(spec);
 }
 

@@ -51,11 +51,12 @@ struct LaunchProgress {
 class HostMachines final : public Machines {
  public:
   HostMachines(const Home& home, LocalCatalog& catalog, Instances instances, LibvirtDriver& libvirt,
-               const Format& format, std::function<Accelerator()> accelerator, std::stop_token stop)
+               const Formats& formats, std::function<Accelerator()> accelerator, std::stop_token stop)
       : home_(home),
         catalog_(catalog),
-        bases_(home, catalog, format),
-        format_(format),
+        formats_(formats),
+        format_(formats.get("qcow2")),
+        bases_(home, catalog, format_),
         instances_(std::move(instances)),
         libvirt_(libvirt),
         accelerator_(std::move(accelerator)),
@@ -97,6 +98,8 @@ class HostMachines final : public Machines {
   Accelerator accelerator_for(const LaunchSpec&) const;
   Capture capture_instance(const CaptureSpec&);
   Capture capture_qemu(const CaptureSpec&);
+  /// `domain`: the instance's, or the one that the spec names.
+  Capture capture_domain(const CaptureSpec&, const Instance* instance, std::vector<KnownBase> bases);
   /// Its disks as files, all of them, and its firmware's variables when the machine has that firmware.
   LaunchBase prepare_disks(const ImageEntry&, const LaunchSpec&, const LaunchProgress&) const;
   /// As long as the catalog has it.
@@ -118,8 +121,9 @@ class HostMachines final : public Machines {
 
   const Home& home_;
   LocalCatalog& catalog_;
+  const Formats& formats_;
+  const Format& format_;  ///< of instances' disks
   Bases bases_;
-  const Format& format_;
   Instances instances_;
   LibvirtDriver& libvirt_;
   std::function<Accelerator()> accelerator_;  ///< asked when a machine is started, not before

@@ -141,8 +141,7 @@ Instances Services::instances() {
 HostMachines& Services::machines() {
   if (!state_->machines)
     state_->machines = std::make_unique<HostMachines>(
-        home_, catalog(), instances(), libvirt(), registry().get("qcow2"), [this] { return accelerator(); },
-        state_->stop);
+        home_, catalog(), instances(), libvirt(), registry(), [this] { return accelerator(); }, state_->stop);
   return *state_->machines;
 }
 

@@ -174,6 +174,10 @@ BaseOnHost LibvirtDriver::prepare(const std::string& connect, const BaseImage& i
   return prepare_base(Storage(state_->connect(connect, image.stop), connect), image);
 }
 
+Capture LibvirtDriver::capture(const DomainTarget& target, const CaptureSpec& spec, const std::stop_token& stop) {
+  return capture_domain(state_->connect(target.connect, stop), target, spec, stop);
+}
+
 void LibvirtDriver::look(const std::vector<Instance*>& instances, Duration limit) {
   std::map<std::string, std::vector<Instance*>> by_host;
   for (Instance* instance : instances) by_host[instance->connect].push_back(instance);

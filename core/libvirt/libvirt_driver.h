@@ -9,6 +9,7 @@
 #include <string>
 
 #include "libvirt/base_copy.h"
+#include "libvirt/domain_capture.h"
 #include "machine/driver.h"
 #include "machine/instances.h"
 
@@ -29,6 +30,8 @@ class LibvirtDriver final : public Driver {
   /// Refuses what a domain of kiln cannot have.
   static void require_possible(const LaunchSpec&);
   BaseOnHost prepare(const std::string& connect, const BaseImage&);
+  /// See domain_capture.h.
+  Capture capture(const DomainTarget&, const CaptureSpec&, const std::stop_token&);
 
   void look(const std::vector<Instance*>&, Duration limit) override;
   void launch(const Instance&, const Seed&, bool start, const std::stop_token&) override;

@@ -1,11 +1,9 @@
 #include "machine/capture.h"
 
-#include <sys/statvfs.h>
-
 #include <algorithm>
-#include <atomic>
 #include <cctype>
 #include <chrono>
+#include <optional>
 #include <utility>
 
 #include <kiln/text.h>
@@ -17,6 +15,8 @@
 #include "machine/guest_access.h"
 #include "machine/memory_state.h"
 #include "machine/nbd_reader.h"
+#include "machine/point.h"
+#include "machine/space_watch.h"
 
 namespace kiln {
 namespace {
@@ -26,19 +26,6 @@ using nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
 constexpr auto agent_patience = 5s;
-/// What the guest overwrites is kept on the host's disk: if that got full, the guest would be paused.
-constexpr std::uint64_t least_free = 256u << 20;
-
-/// The point in time, and how good it is.
-struct Point {
-  Consistency consistency = Consistency::crash_consistent;
-  Duration frozen{};
-  std::string hooks = {};    ///< "passed", or what the agent said
-  std::string warning = {};  ///< why it is not quiesced
-  std::optional<File> memory = {};
-  Duration still{};  ///< how long the machine stood still while its memory was saved
-};
-
 Qmp connect(const CaptureTarget& target, std::stop_token stop) {
   try {
     return Qmp::connect(target.qmp, 5s, std::move(stop));
@@ -82,23 +69,6 @@ Facts facts_of(Qmp& qmp, const GuestDrive& disk) {
   return facts;
 }
 
-Point quiesced_point(Fleece& fleece, Freeze& freeze) {
-  Point point;
-  fleece.take();
-  const Freeze::Report report = freeze.thaw();
-  point.frozen = report.frozen;
-  point.hooks = report.words.empty() ? "passed" : report.words;
-  if (report.held && freeze.file_systems() != 0)
-    point.consistency = Consistency::quiesced;
-  else if (report.held)
-    point.warning = "the guest agent has frozen none of the guest's file systems";
-  else
-    point.warning = "the guest had to be thawed before the point in time was taken";
-  if (!report.thawed)
-    point.warning = "the guest agent has not said yet that the file systems are thawed; it is asked on for ten minutes";
-  return point;
-}
-
 /// The agent hears one client at a time. Who works in the guest for long is not waited for.
 class AgentTurn {
  public:
@@ -137,57 +107,35 @@ std::string why_not_asked(Qmp& qmp, const CaptureTarget& target, bool runs) {
   return has_listener(qmp, target) ? "" : "no guest agent answers";
 }
 
-Point take_point(Fleece& fleece, const CaptureTarget& target, const CaptureSpec& spec, std::string why_not,
-                 const std::stop_token& stop) {
-  Point point{.warning = std::move(why_not)};
-  const bool needed = spec.least == Consistency::quiesced;
-  if (point.warning.empty()) {
-    const AgentTurn turn(target, stop);
-    if (turn.busy().empty()) {
-      Freeze freeze = Freeze::begin(target.agent, agent_patience, spec.freeze_limit, stop);
-      if (freeze.answer() == Freeze::Answer::frozen) return quiesced_point(fleece, freeze);
-      point.hooks = freeze.words();
-      point.warning = freeze.answer() == Freeze::Answer::no_agent ? "no guest agent answers" : freeze.words();
-    } else {
-      point.warning = turn.busy();
-    }
-  }
-  if (!needed) fleece.take();
-  return point;
+Point point_of(Fleece& fleece, const CaptureTarget& target, const CaptureSpec& spec, const std::string& why_not,
+               const std::stop_token& stop) {
+  const PointTaker taker{.spec = spec, .machine = target.name, .take = [&] { fleece.take(); }};
+  if (!why_not.empty()) return taker.without_freeze(why_not);
+  const AgentTurn turn(target, stop);
+  if (!turn.busy().empty()) return taker.without_freeze(turn.busy());
+  return taker.with(Freeze::begin(target.agent, agent_patience, spec.freeze_limit, stop));
 }
 
-/// With the memory comes all that the guest has not written yet, so nobody has to be asked to write it.
-Point still_point(Fleece& fleece, const CaptureTarget& target, bool runs) {
-  Point point;
-  const auto begin = Clock::now();
-  if (runs) fleece.pause();
-  fleece.take();
-  point.memory = fleece.save_memory(target.scratch);
-  if (runs) fleece.resume();
-  if (runs) point.still = std::chrono::ceil<Duration>(Clock::now() - begin);
-  return point;
-}
-
-/// Throws when the host's disk, which takes what the guest overwrites, gets full. Any thread.
-class SpaceWatch {
- public:
-  explicit SpaceWatch(std::filesystem::path folder) : folder_(std::move(folder)) {}
-
-  void operator()() {
-    const auto now = Clock::now().time_since_epoch().count();
-    auto last = last_.load();
-    if (now - last < std::chrono::nanoseconds(200ms).count() || !last_.compare_exchange_strong(last, now)) return;
-    struct statvfs space {};
-    if (::statvfs(folder_.c_str(), &space) != 0) return;
-    if (std::uint64_t{space.f_bavail} * space.f_frsize < least_free)
-      throw Error("less than 256 MiB are free where the blocks are kept that the guest overwrites",
-                  "free some space, or choose another folder with --scratch", {folder_.string()});
-  }
-
- private:
-  const std::filesystem::path folder_;
-  std::atomic<Clock::rep> last_{0};
+/// With the memory, which was saved while the machine stood still, comes all that the guest has not written yet, so
+/// nobody has to be asked to write it.
+struct StillMemory {
+  std::optional<File> file = {};
+  Duration still{};
 };
+
+Point still_point(Fleece& fleece, const CaptureTarget& target, const CaptureSpec& spec, bool runs,
+                  StillMemory& memory) {
+  const auto begin = Clock::now();
+  const PointTaker taker{.spec = spec, .machine = target.name, .take = [&] {
+                           if (runs) fleece.pause();
+                           fleece.take();
+                           memory.file = fleece.save_memory(target.scratch);
+                           if (runs) fleece.resume();
+                         }};
+  const Point point = taker.without_freeze("");
+  if (runs) memory.still = std::chrono::ceil<Duration>(Clock::now() - begin);
+  return point;
+}
 
 /// The bitmaps that together tell what changed since a manifest, and the manifest.
 struct Changes {
@@ -248,28 +196,7 @@ std::shared_ptr<const BlockReader> open_drive(const std::shared_ptr<Serving>& se
   return open_nbd(std::move(from));
 }
 
-void require(const CaptureTarget& target, const CaptureSpec& spec, const Point& point) {
-  if (point.consistency >= spec.least) return;
-  const bool stopped = spec.least == Consistency::stopped;
-  throw refused(
-      target.name + (stopped ? " is not shut off" : " cannot be captured quiesced"),
-      stopped ? "shut it down first, or ask for less with --require" : "mend that, or ask for less with --require",
-      {point.warning});
-}
-
 }  // namespace
-
-std::string_view to_text(Consistency consistency) {
-  switch (consistency) {
-    case Consistency::crash_consistent:
-      return "crash-consistent";
-    case Consistency::quiesced:
-      return "quiesced";
-    case Consistency::stopped:
-      return "stopped";
-  }
-  return "";
-}
 
 std::optional<Manifest> content_of(const std::filesystem::path& file, const std::vector<KnownBase>& bases) {
   std::error_code other;
@@ -300,13 +227,13 @@ void add_drive(Capture& capture, const std::string& wanted_name, const std::stri
 }
 
 Capture capture_running(const CaptureTarget& target, const CaptureSpec& spec, std::stop_token stop) {
-  if (spec.least == Consistency::stopped) require(target, spec, {.warning = "its qemu runs"});
+  if (spec.least == Consistency::stopped) require_consistency(spec, target.name, {.warning = "its qemu runs"});
   Qmp qmp = connect(target, stop);
   clear_fleeces(qmp);
   std::vector<GuestDrive> drives = writable_drives(qmp);
   Capture capture{.drives = {}, .facts = facts_of(qmp, drives.front()), .warnings = {}};
   const bool runs = qmp.execute("query-status").value("running", false);
-  std::string why_not = why_not_asked(qmp, target, runs);
+  const std::string why_not = why_not_asked(qmp, target, runs);
   const std::string board = spec.with_memory ? board_of(qmp) : "";
 
   std::vector<Changes> changes;
@@ -316,19 +243,16 @@ Capture capture_running(const CaptureTarget& target, const CaptureSpec& spec, st
   serving->space();
   for (std::size_t i = 0; i < changes.size(); ++i) forget_others(serving->fleece, i, changes[i]);
 
-  Point point = spec.with_memory ? still_point(serving->fleece, target, runs)
-                                 : take_point(serving->fleece, target, spec, std::move(why_not), stop);
-  require(target, spec, point);
+  StillMemory memory;
+  const Point point = spec.with_memory ? still_point(serving->fleece, target, spec, runs, memory)
+                                       : point_of(serving->fleece, target, spec, why_not, stop);
   std::vector<std::vector<std::string>> bitmaps;
   for (const Changes& of_drive : changes) bitmaps.push_back(of_drive.bitmaps);
   serving->fleece.serve(target.socket_for_qemu, bitmaps);
 
-  if (!point.warning.empty()) capture.warnings.push_back(point.warning);
   capture.facts["capture.id"] = serving->fleece.bitmap();
   capture.facts["capture.instance"] = target.name;
-  capture.facts["capture.consistency"] = std::string(to_text(point.consistency));
-  if (point.frozen != Duration(0)) capture.facts["capture.freeze_ms"] = std::to_string(point.frozen.count());
-  if (!point.hooks.empty()) capture.facts["capture.hooks"] = point.hooks;
+  describe(point, capture);
   capture.facts["capture.read"] = changes.front().since ? "changes" : "all";
   for (std::size_t i = 0; i < changes.size(); ++i) {
     const GuestDrive& drive = serving->fleece.drives()[i];
@@ -336,11 +260,11 @@ Capture capture_running(const CaptureTarget& target, const CaptureSpec& spec, st
     add_drive(capture, drive.is_flash ? "vars" : drive.name, drive.name, role,
               open_drive(serving, i, std::move(changes[i]), target, stop));
   }
-  if (point.memory) {
+  if (memory.file) {
     capture.facts["memory.board"] = board;
-    if (runs) capture.facts["memory.still_ms"] = std::to_string(point.still.count());
+    if (runs) capture.facts["memory.still_ms"] = std::to_string(memory.still.count());
     capture.drives.push_back(
-        {part_name("memory", capture.drives), part_role::memory, memory_reader(std::move(*point.memory))});
+        {part_name("memory", capture.drives), part_role::memory, memory_reader(std::move(*memory.file))});
   }
   return capture;
 }

@@ -13,11 +13,9 @@
 
 #include "disk/manifest.h"
 #include "machine/instances.h"
+#include "machine/point.h"
 
 namespace kiln {
-
-/// "crash-consistent", "quiesced", "stopped".
-std::string_view to_text(Consistency);
 
 /// A file that overlays lie on, and what is in it.
 struct KnownBase {

@@ -3,26 +3,23 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <cstdio>
 #include <optional>
 #include <thread>
 #include <utility>
 
 #include <nlohmann/json.hpp>
 
-#include <kiln/random.h>
-
 #include "disk/overlay.h"
 #include "machine/memory_state.h"
+#include "machine/point.h"
 
 namespace kiln {
 namespace {
 
 using namespace std::chrono_literals;
 using nlohmann::json;
-constexpr char prefix[] = "kiln-fleece-", bitmap_prefix[] = "kiln-";
-constexpr std::uint64_t granularity = 65536;  // chunk_size
+constexpr char prefix[] = "kiln-fleece-", bitmap_prefix[] = "kiln-";  // as next_capture_id() makes
+constexpr std::uint64_t granularity = 65536;                          // chunk_size
 constexpr std::size_t most_drives = 64;
 
 std::string text(const json& object, const char* name) {
@@ -97,17 +94,11 @@ std::string node_of(std::size_t drive) {
   return prefix + std::to_string(drive);
 }
 
-/// Numbers ascend, so that the bitmaps of several captures that came to nothing can be put in order.
 std::string next_bitmap(const std::vector<GuestDrive>& drives) {
-  unsigned last = 0;
+  std::vector<std::string> names;
   for (const GuestDrive& drive : drives)
-    for (const DriveBitmap& bitmap : drive.bitmaps) {
-      unsigned number = 0;
-      if (std::sscanf(bitmap.name.c_str(), "kiln-%6u-", &number) == 1) last = std::max(last, number);
-    }
-  std::array<char, 16> number{};
-  std::snprintf(number.data(), number.size(), "%06u", (last + 1) % 1'000'000);
-  return std::string(bitmap_prefix) + number.data() + "-" + random_hex(8);
+    for (const DriveBitmap& bitmap : drive.bitmaps) names.push_back(bitmap.name);
+  return next_capture_id(names);
 }
 
 /// What is being taken apart may be gone already, in part.

@@ -12,8 +12,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include "machine/keeper.h"
-
 namespace kiln {
 namespace {
 
@@ -25,12 +23,16 @@ constexpr std::size_t longest_line = 64u << 10, longest_words = 300;
 }  // namespace
 
 Freeze Freeze::begin(const std::filesystem::path& socket, Duration patience, Duration limit, std::stop_token stop) {
-  Keeper keeper = start_keeper({"freeze", std::filesystem::absolute(socket).string(), std::to_string(patience.count()),
-                                std::to_string(limit.count())});
+  return begin(start_keeper({"freeze", std::filesystem::absolute(socket).string(), std::to_string(patience.count()),
+                             std::to_string(limit.count())}),
+               patience * 2 + limit + 5s, stop);
+}
+
+Freeze Freeze::begin(Keeper keeper, Duration longest, const std::stop_token& stop) {
   Freeze freeze;
   freeze.to_ = std::move(keeper.to);
   freeze.from_ = std::move(keeper.from);
-  const auto line = freeze.next_line(patience * 2 + limit + 5s, stop);
+  const auto line = freeze.next_line(longest, stop);
   const json told = line ? json::parse(*line, nullptr, false) : json();
   if (told.contains("frozen")) {
     freeze.answer_ = Answer::frozen;

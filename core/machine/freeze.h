@@ -8,6 +8,7 @@
 
 #include <kiln/value.h>
 
+#include "machine/keeper.h"
 #include "process/spawn.h"
 
 namespace kiln {
@@ -32,6 +33,8 @@ class Freeze {
   /// Asks the agent behind `socket`. `limit`: after that time the guest is thawed, asked or not.
   static Freeze begin(const std::filesystem::path& socket, Duration patience, Duration limit,
                       std::stop_token stop = {});
+  /// The same, of a keeper that has been told already and says within `longest` what came of it.
+  static Freeze begin(Keeper, Duration longest, const std::stop_token& stop = {});
   Freeze(Freeze&&) = default;
   Freeze& operator=(Freeze&&) = default;
 

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -20,16 +21,68 @@ using namespace std::chrono_literals;
 using nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
+class AgentGuest final : public FreezableGuest {
+ public:
+  AgentGuest(std::filesystem::path socket, Duration patience) : socket_(std::move(socket)), patience_(patience) {}
+
+  bool answers() override {
+    try {
+      agent_.emplace(GuestAgent::connect(socket_, patience_));
+      return agent_->ping(patience_);
+    } catch (const std::exception&) {
+      return false;
+    }
+  }
+  bool is_frozen() override {
+    try {
+      return agent_->execute("guest-fsfreeze-status", patience_) == "frozen";
+    } catch (const std::exception&) {
+      return false;  // what freeze() hears tells
+    }
+  }
+  std::uint64_t freeze(Duration limit) override {
+    const json answer = agent_->execute("guest-fsfreeze-freeze", limit);
+    return answer.is_number_unsigned() ? answer.get<std::uint64_t>() : 0;
+  }
+  std::string thaw() override {
+    if (!agent_) return "";
+    try {
+      agent_->execute("guest-fsfreeze-thaw", 5s);
+      return "";
+    } catch (const std::exception& error) {
+      return error.what();
+    }
+  }
+  bool is_thawed() override { return agent_ && agent_->execute("guest-fsfreeze-status", 5s) == "thawed"; }
+  /// False: nobody serves the socket any longer. A QEMU that hangs takes nobody in. What it has not read by then waits
+  /// in the channel, behind a freeze that may wait there too, so the channel is kept as long as it is open.
+  bool reach_again() override {
+    if (agent_ && agent_->is_connected()) return true;
+    agent_.reset();
+    try {
+      agent_.emplace(GuestAgent::connect(socket_, 5s));
+      return true;
+    } catch (const std::exception&) {
+      return is_listened_to(socket_);
+    }
+  }
+
+ private:
+  const std::filesystem::path socket_;
+  const Duration patience_;
+  std::optional<GuestAgent> agent_;
+};
+
 class Freezer {
  public:
-  explicit Freezer(const FreezerTask& task) : task_(task) {}
+  Freezer(FreezableGuest& guest, const FreezerTask& task) : guest_(guest), task_(task) {}
 
   int run() {
-    if (!find_agent()) {
+    if (!guest_.answers()) {
       tell({{"agent", false}});
       return 0;
     }
-    if (is_frozen()) {
+    if (guest_.is_frozen()) {
       tell({{"refused", "the guest's file systems are frozen already, by somebody else"}});
       tell({{"thawed", true}, {"ms", 0}, {"by", "limit"}, {"words", ""}});
       return 0;
@@ -60,29 +113,10 @@ class Freezer {
 
   Duration since_asked() const { return std::chrono::duration_cast<Duration>(Clock::now() - asked_); }
 
-  bool find_agent() {
-    try {
-      agent_.emplace(GuestAgent::connect(task_.agent, task_.patience));
-      return agent_->ping(task_.patience);
-    } catch (const std::exception&) {
-      return false;
-    }
-  }
-
-  /// Whoever did that needs it.
-  bool is_frozen() {
-    try {
-      return agent_->execute("guest-fsfreeze-status", task_.patience) == "frozen";
-    } catch (const std::exception&) {
-      return false;  // what freeze() hears tells
-    }
-  }
-
-  /// False: refused, or no answer. Then it may be frozen all the same, wholly or partly, or become so later.
   bool freeze() {
     try {
-      const json answer = agent_->execute("guest-fsfreeze-freeze", task_.limit);
-      tell({{"frozen", answer.is_number_unsigned() ? answer.get<std::uint64_t>() : 0}, {"ms", since_asked().count()}});
+      const std::uint64_t file_systems = guest_.freeze(task_.limit);
+      tell({{"frozen", file_systems}, {"ms", since_asked().count()}});
       return true;
     } catch (const std::exception& error) {
       tell({{"refused", error.what()}});
@@ -90,44 +124,26 @@ class Freezer {
     }
   }
 
-  /// Until the agent says that nothing is frozen. One that hangs, or stands still with its machine, is asked again
-  /// and again over the same channel: what it has not read by then waits there, behind a freeze that may be there too.
+  /// Until the agent says that nothing is frozen. One that hangs, or stands still with its machine, is asked again and
+  /// again.
   bool thaw() {
+    bool lost = false;
     for (const auto until = Clock::now() + task_.thaw_for; Clock::now() < until; std::this_thread::sleep_for(100ms)) {
-      if (!agent_ && !connect_again()) return false;
+      if (lost && !guest_.reach_again()) return false;
+      lost = false;
       try {
-        ask_to_thaw();
+        if (const std::string words = guest_.thaw(); !words.empty()) words_ = words;
         frozen_ = since_asked();
-        if (agent_->execute("guest-fsfreeze-status", 5s) == "thawed") return true;
+        if (guest_.is_thawed()) return true;
       } catch (const std::exception&) {
-        if (!agent_->is_connected()) agent_.reset();
+        lost = true;
       }
     }
     return false;
   }
 
-  /// The agent fails here when a hook does, although the file systems are thawed: the status decides.
-  void ask_to_thaw() {
-    try {
-      agent_->execute("guest-fsfreeze-thaw", 5s);
-    } catch (const std::exception& error) {
-      words_ = error.what();
-    }
-  }
-
-  /// False: nobody serves the socket any longer, the machine is gone. A QEMU that hangs does not take anybody in.
-  bool connect_again() {
-    for (const auto until = Clock::now() + task_.thaw_for; Clock::now() < until;) try {
-        agent_.emplace(GuestAgent::connect(task_.agent, 5s));
-        return true;
-      } catch (const std::exception&) {
-        if (!is_listened_to(task_.agent)) return false;
-      }
-    return false;
-  }
-
+  FreezableGuest& guest_;
   const FreezerTask task_;
-  std::optional<GuestAgent> agent_;
   Clock::time_point asked_{};
   Duration frozen_{};
   bool by_word_ = false;
@@ -136,9 +152,14 @@ class Freezer {
 
 }  // namespace
 
-int run_freezer(const FreezerTask& task) {
+int run_freezer(FreezableGuest& guest, const FreezerTask& task) {
   ignore_ends_of_sessions();
-  return Freezer(task).run();
+  return Freezer(guest, task).run();
+}
+
+int run_freezer(const std::filesystem::path& agent, Duration patience, const FreezerTask& task) {
+  AgentGuest guest(agent, patience);
+  return run_freezer(guest, task);
 }
 
 }  // namespace kiln

@@ -14,21 +14,44 @@
 //         `ms` from before the freeze until the thaw; `by`: "word", or "limit" when it thawed unasked. `thawed` false:
 //         the agent did not say so for ten minutes, or the machine is gone
 
+#include <cstdint>
 #include <filesystem>
+#include <string>
 
 #include <kiln/value.h>
 
 namespace kiln {
 
+/// A guest, and how it is asked. What does not answer, or with nonsense, throws.
+class FreezableGuest {
+ public:
+  FreezableGuest() = default;
+  FreezableGuest(const FreezableGuest&) = delete;
+  FreezableGuest& operator=(const FreezableGuest&) = delete;
+  virtual ~FreezableGuest() = default;
+  /// Whether an agent answers at all, within a time of its own.
+  virtual bool answers() = 0;
+  /// Whether it is frozen before it was asked to be: whoever did that needs it. False when nobody can tell.
+  virtual bool is_frozen() { return false; }
+  /// Returns the number of file systems. When it throws, the guest may be frozen all the same, wholly or partly, or
+  /// become so later.
+  virtual std::uint64_t freeze(Duration limit) = 0;
+  /// Returns the agent's complaint: a hook may fail although the file systems are thawed.
+  virtual std::string thaw() = 0;
+  virtual bool is_thawed() = 0;
+  /// After something has thrown. False: the machine is gone.
+  virtual bool reach_again() = 0;
+};
+
 struct FreezerTask {
-  std::filesystem::path agent;                  ///< the socket
-  Duration patience{};                          ///< for an agent to answer at all
   Duration limit{};                             ///< for the guest to stay frozen
   Duration thaw_for{std::chrono::minutes(10)};  ///< how long the thaw is tried
   int in = 0, out = 1;                          ///< where the word comes from, and answers go
 };
 
 /// What the program does. Returns its exit code.
-int run_freezer(const FreezerTask&);
+int run_freezer(FreezableGuest&, const FreezerTask&);
+/// Of the agent behind a socket. `patience`: for it to answer at all.
+int run_freezer(const std::filesystem::path& agent, Duration patience, const FreezerTask&);
 
 }  // namespace kiln

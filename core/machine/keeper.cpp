@@ -20,11 +20,12 @@ std::pair<Fd, Fd> make_pipe() {
 
 }  // namespace
 
-Keeper start_keeper(const std::vector<std::string>& arguments) {
+Keeper start_keeper(const std::vector<std::string>& arguments, const std::string& program,
+                    const std::vector<std::string>& environment) {
   auto [their_in, our_out] = make_pipe();
   auto [our_in, their_out] = make_pipe();
   const Fd nowhere = append_file({});
-  spawn_daemon({require_own_program("kiln-keeper").string(), arguments},
+  spawn_daemon({.program = require_own_program(program).string(), .args = arguments, .environment = environment},
                {their_in.get(), their_out.get(), nowhere.get(), "/"});
   return {std::move(our_out), std::move(our_in)};
 }

@@ -14,8 +14,10 @@ struct Keeper {
   Fd from;  ///< its standard output
 };
 
-/// Throws Error when kiln is not installed as a whole.
-Keeper start_keeper(const std::vector<std::string>& arguments);
+/// `program`: another of kiln's own that does the same for machines of another kind. Throws Error when kiln is not
+/// installed as a whole.
+Keeper start_keeper(const std::vector<std::string>& arguments, const std::string& program = "kiln-keeper",
+                    const std::vector<std::string>& environment = {});
 
 /// For the program itself: ignores the signals that end what runs in a terminal or a session.
 void ignore_ends_of_sessions();

@@ -25,7 +25,7 @@ int main(int argc, char** argv) {
   const std::string_view what = argc > 1 ? argv[1] : "";
   try {
     if (what == "freeze" && argc == 5)
-      return kiln::run_freezer({argv[2], milliseconds(argv[3]), milliseconds(argv[4])});
+      return kiln::run_freezer(argv[2], milliseconds(argv[3]), {.limit = milliseconds(argv[4])});
     if (what == "clear" && argc == 3) return kiln::clear_when_left(argv[2], 0);
     return 2;
   } catch (const std::exception&) {

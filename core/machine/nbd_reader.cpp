@@ -208,13 +208,15 @@ class NbdReader final : public BlockReader {
 
   /// All of the disk is asked for: which parts hold data, and which of these are not the base's.
   void map_all() {
-    Connection connection(from_, {allocation, depth});
-    const unsigned base = from_.known ? from_.depth : ~0u;
+    // Not every export offers the depth.
+    const std::vector<std::string> contexts =
+        from_.known ? std::vector<std::string>{allocation, depth} : std::vector<std::string>{allocation};
+    Connection connection(from_, contexts);
     for (std::uint64_t at = 0; at < size_;)
       at += connection.status(
-          at, std::min(status_window, size_ - at), 2,
+          at, std::min(status_window, size_ - at), contexts.size(),
           [&](const std::string& context, std::uint64_t offset, std::uint64_t length, std::uint32_t flags) {
-            if (context == depth && flags != 0 && flags < base) map_.mark_changed(offset, length);
+            if (context == depth && flags != 0 && flags < from_.depth) map_.mark_changed(offset, length);
             if (context == allocation && !is_zero(flags)) map_.mark_data(offset, length);
           });
   }

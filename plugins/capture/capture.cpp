@@ -11,6 +11,8 @@ namespace {
 
 struct Params {
   std::string instance;
+  std::string domain;
+  std::string connect;
   std::filesystem::path qmp;
   std::filesystem::path agent;
   std::filesystem::path scratch;
@@ -30,7 +32,9 @@ class CaptureStage final : public StageOf<Params, Role::source> {
       : StageOf(
             {.name = "capture", .summary = "Take the disks of a machine, as they are at one moment, while it goes on."},
             {{"instance", &Params::instance, "An instance, as kiln ps shows it."},
-             {"qmp", &Params::qmp, "A QMP socket of any other QEMU, instead of an instance."},
+             {"domain", &Params::domain, "Instead: a domain of libvirt's, by its name or UUID."},
+             {"connect", &Params::connect, "With `domain`: libvirt's URI of its host. Default: libvirt's own."},
+             {"qmp", &Params::qmp, "Instead: a QMP socket of any other QEMU."},
              {"agent", &Params::agent, "With `qmp`: the socket of its guest agent's channel."},
              {"scratch", &Params::scratch,
               "A folder for the blocks that the guest overwrites meanwhile. Default: the instance's own."},
@@ -41,9 +45,11 @@ class CaptureStage final : public StageOf<Params, Role::source> {
 
  protected:
   void check(const Params& p, Check& c) const override {
-    if (p.instance.empty() == p.qmp.empty())
-      c.problem("instance", "one machine is captured: \"instance\" names it, or \"qmp\" its socket",
-                "give either of them");
+    if (!p.instance.empty() + !p.domain.empty() + !p.qmp.empty() != 1)
+      c.problem("instance", "one machine is captured: \"instance\" or \"domain\" names it, or \"qmp\" its socket",
+                "give one of them");
+    if (!p.connect.empty() && p.domain.empty())
+      c.problem("connect", "\"connect\" goes with \"domain\": kiln knows where its instances are", "leave it out");
     if (!p.agent.empty() && p.qmp.empty())
       c.problem("agent", "\"agent\" goes with \"qmp\": kiln knows where the agent of its instances is", "leave it out");
     if (p.with_memory && p.instance.empty())
@@ -63,7 +69,12 @@ class CaptureStage final : public StageOf<Params, Role::source> {
   }
 
   void run(Context& ctx, const Params& p) const override {
-    CaptureSpec spec{.instance = p.instance, .qmp = p.qmp, .agent = p.agent, .scratch = p.scratch};
+    CaptureSpec spec{.instance = p.instance,
+                     .domain = p.domain,
+                     .connect = p.connect,
+                     .qmp = p.qmp,
+                     .agent = p.agent,
+                     .scratch = p.scratch};
     spec.freeze_limit = p.freeze_limit;
     spec.with_memory = p.with_memory;
     for (const auto& [name, level] : levels)

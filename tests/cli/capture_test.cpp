@@ -66,7 +66,8 @@ TEST_F(CaptureVerb, OfAMachineWithoutAnAgent) {
 
 TEST_F(CaptureVerb, SaysWhatIsMissing) {
   EXPECT_THAT(kiln({"capture", "one"}).err, HasSubstr("--name is missing"));
-  EXPECT_THAT(kiln({"capture", "--name", "x"}).err, HasSubstr("takes an instance, or the QMP socket"));
+  EXPECT_THAT(kiln({"capture", "--name", "x"}).err,
+              HasSubstr("takes an instance, a domain of libvirt's, or the QMP socket"));
   EXPECT_EQ(kiln({"capture", "one", "--qmp", "q", "--name", "x"}).status, 2);
   EXPECT_THAT(kiln({"capture", "one", "--name", "x"}).err, HasSubstr("there is no instance \"one\""));
   EXPECT_THAT(kiln({"capture", "--qmp", "none.sock", "--name", "x"}).err, HasSubstr("there is no socket"));
