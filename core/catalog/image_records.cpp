@@ -334,6 +334,20 @@ std::vector<std::string> remove_expired_images(soci::session& sql, const Moment&
   return references;
 }
 
+namespace {
+
+/// False: an earlier image with the same part has ended the lease, and keeps the content as well.
+bool redeem_part(soci::session& sql, const PartLease& lease) {
+  const std::string content = to_hex(lease.content);
+  int images = 0;
+  sql << "SELECT COUNT(*) FROM image_disks WHERE content = :c", use(content), into(images);
+  if (images != 0 && !is_held(sql, lease.id)) return false;
+  redeem_lease(sql, lease.id);
+  return true;
+}
+
+}  // namespace
+
 std::optional<Image> ImageRecords::add(const NewImage& add) {
   return db_.write([&](soci::session& sql) -> std::optional<Image> {
     const Moment now = now_moment();
@@ -350,7 +364,8 @@ std::optional<Image> ImageRecords::add(const NewImage& add) {
     const ChannelName channel{add.region, add.owner, image.name, add.channel};
     kiln::require_own_words(sql, channel, image.version);
     // Before anything else is written: what they keep may be gone with them.
-    for (const std::string& lease : add.part_leases) redeem_lease(sql, lease);
+    for (const PartLease& lease : add.part_leases)
+      if (!redeem_part(sql, lease)) image.stored_bytes -= lease.stored_bytes;
     insert_image(sql, add, image, now);
     if (add.original) take_over(sql, *add.original, image.id);
     if (add.signing_key) put_signature(sql, image.id, sign_image(image, add.owner, *add.signing_key));

@@ -18,14 +18,21 @@
 
 namespace kiln {
 
+/// What keeps a part until its image is on record.
+struct PartLease {
+  std::string id;
+  Digest content;
+  std::uint64_t stored_bytes = 0;  ///< that it added, which the image counts
+};
+
 /// Everything that one publish adds, in one transaction.
 struct NewImage {
   Image image;  ///< without version: the next of today; its stored_bytes are those of its parts
   std::string region, owner;
   std::string channel;
-  std::vector<std::string> parents;      ///< ids
-  NewDisk disk;                          ///< the system disk; its lease ends with the transaction
-  std::vector<std::string> part_leases;  ///< those that keep the parts' contents; they end with it, too
+  std::vector<std::string> parents;    ///< ids
+  NewDisk disk;                        ///< the system disk; its lease ends with the transaction
+  std::vector<PartLease> part_leases;  ///< those that keep the parts' contents; they end with it, too
   /// It is a copy of this one, whose labels, dates and signatures it keeps; not its channels, shares, protection and
   /// visibility.
   std::optional<ImageEntry> original = {};

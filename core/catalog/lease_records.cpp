@@ -212,6 +212,10 @@ void end_dead_lease(soci::session& sql, const std::string& id, const Moment& now
   sql << "DELETE FROM leases WHERE id = :i", use(id);
 }
 
+bool is_held(soci::session& sql, const std::string& id) {
+  return holder_of(sql, id).has_value();
+}
+
 void redeem_lease(soci::session& sql, const std::string& id) {
   const auto holder = holder_of(sql, id);
   if (!holder) throw lease_is_gone();

@@ -64,6 +64,8 @@ class LeaseRecords {
   Database& db_;
 };
 
+/// Inside a transaction: whether there is such a lease.
+bool is_held(soci::session&, const std::string& id);
 /// Inside the transaction that records an image: ends the lease, and turns what it reserved into what is used. Throws
 /// Error when the lease is gone: the collection may have taken what was counted on.
 void redeem_lease(soci::session&, const std::string& id);

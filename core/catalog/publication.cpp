@@ -65,7 +65,7 @@ NewImage Publication::new_image() const {
   for (const KeptPart& kept : parts_) {
     add.image.parts.push_back(kept.part);
     add.image.stored_bytes += kept.stored_bytes;
-    add.part_leases.push_back(kept.lease);
+    add.part_leases.push_back({kept.lease, kept.part.content, kept.stored_bytes});
   }
   if (original_)
     add.parents = original_->parents;

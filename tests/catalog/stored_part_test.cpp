@@ -136,6 +136,18 @@ TEST_P(StoredPartTest, AnImageWhosePartsLeaseEndedIsNotPublished) {
   EXPECT_THAT(files("packs"), IsEmpty());
 }
 
+TEST_P(StoredPartTest, TwoImagesOfOnePipelineHaveThemBoth) {
+  const std::vector<NewPart> both = parts();
+  test::publish(catalog(), system, {"web", "1", "", 0, {}}, both);
+  const Image second = test::publish(catalog(), system, {"other", "1", "", 0, {}}, both).image;
+  ASSERT_THAT(second.parts, SizeIs(2));
+  EXPECT_EQ(second.stored_bytes, 0u) << "the first one counts it";
+  catalog().remove("web:1");
+  collect(store());
+  EXPECT_TRUE(test::same_content(*catalog().open(second, second.parts[0]), data));
+  EXPECT_THAT(catalog().verify().damaged, IsEmpty());
+}
+
 TEST_P(StoredPartTest, NamesAreOfUseAndThereOnce) {
   auto twice = parts();
   twice[1].name = "disk1";
