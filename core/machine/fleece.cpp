@@ -38,6 +38,12 @@ const json& member(const json& object, const char* name) {
   return it != object.end() ? *it : none;
 }
 
+/// Of the device that a drive is in. QEMU gives the id alone of one whose backend has no path of its own (scsi-hd).
+std::string device_path(const json& block) {
+  const std::string qdev = text(block, "qdev");
+  return qdev.empty() || qdev.starts_with('/') ? qdev : "/machine/peripheral/" + qdev;
+}
+
 std::string bus_of(Qmp& qmp, const std::string& qdev) {
   if (qdev.empty()) return "";
   std::string type;
@@ -45,7 +51,7 @@ std::string bus_of(Qmp& qmp, const std::string& qdev) {
     const json answer = qmp.execute("qom-get", {{"path", qdev}, {"property", "type"}});
     type = answer.is_string() ? answer.get<std::string>() : "";
   } catch (const Error&) {
-    return "";  // a device's id instead of a path, or none that tells
+    return "";  // none that tells
   }
   if (type.starts_with("virtio-blk")) return "virtio";
   if (type.starts_with("scsi-")) return "scsi";
@@ -67,7 +73,7 @@ std::vector<DriveBitmap> bitmaps_of(const json& inserted) {
 /// "disk0" of "/machine/peripheral/disk0/virtio-backend"; else QEMU's name for the drive, or its node's.
 std::string name_of(const json& block, const std::string& node) {
   constexpr std::string_view with_id = "/machine/peripheral/";
-  const std::string qdev = text(block, "qdev");
+  const std::string qdev = device_path(block);
   if (qdev.starts_with(with_id)) return qdev.substr(with_id.size(), qdev.find('/', with_id.size()) - with_id.size());
   const std::string device = text(block, "device");
   return device.empty() ? node : device;
@@ -75,7 +81,7 @@ std::string name_of(const json& block, const std::string& node) {
 
 std::optional<GuestDrive> drive_of(Qmp& qmp, const json& block) {
   const json& inserted = member(block, "inserted");
-  const std::string node = text(inserted, "node-name"), qdev = text(block, "qdev");
+  const std::string node = text(inserted, "node-name"), qdev = device_path(block);
   if (node.empty() || flag(inserted, "ro")) return std::nullopt;
   const json& image = member(inserted, "image");
   GuestDrive drive{
