@@ -14,21 +14,28 @@
 namespace kiln::cli {
 namespace {
 
-/// As one word of a unit's command line: systemd expands '%' and '$', and knows quotes and backslashes.
+/// As one word of a unit: systemd knows quotes and backslashes there, and expands '%'.
 std::string word(const std::string& text) {
   std::string quoted = "\"";
   for (const char c : text) {
     if (c == '"' || c == '\\') quoted += '\\';
-    if (c == '%' || c == '$') quoted += c;
+    if (c == '%') quoted += c;
     quoted += c;
   }
   return quoted + "\"";
 }
 
+/// Of a command line, where it expands '$' too.
+std::string command_word(const std::string& text) {
+  std::string all;
+  for (const char c : word(text)) all += c == '$' ? "$$" : std::string(1, c);
+  return all;
+}
+
 std::string service_text(Call& call, const std::string& instance) {
-  std::string command = word(call.services.program().string()) + " backup " + word(instance);
-  for (const char* option : {"keep", "name", "require", "as"})
-    if (call.args.has(option)) command += fmt::format(" --{} {}", option, word(call.args.text(option)));
+  std::string command = command_word(call.services.program().string()) + " backup " + command_word(instance);
+  for (const char* option : {"keep", "name", "require", "as"})  // the account comes last: see owner_in()
+    if (call.args.has(option)) command += fmt::format(" --{} {}", option, command_word(call.args.text(option)));
   return fmt::format(
       "[Unit]\nDescription=Backup of the kiln instance {}\n\n"
       "[Service]\nType=oneshot\nEnvironment={}\nExecStart={}\n",
@@ -54,11 +61,36 @@ void require_calendar(const std::string& every) {
 }
 
 std::filesystem::path unit_folder() {
+  const std::string path = std::getenv("SYSTEMD_UNIT_PATH") != nullptr ? std::getenv("SYSTEMD_UNIT_PATH") : "";
+  if (!path.empty()) return path.substr(0, path.find(':'));  // systemd.unit(5): there it looks, and nowhere else
   if (::geteuid() == 0) return "/etc/systemd/system";
   const char* config = std::getenv("XDG_CONFIG_HOME");
   const char* home = std::getenv("HOME");
   if (config == nullptr && home == nullptr) throw Error("HOME is not set", "set it, and try again");
   return (config != nullptr ? std::filesystem::path(config) : std::filesystem::path(home) / ".config") / "systemd/user";
+}
+
+/// Whose instance a service is for: its line with the home, and the account if one is given.
+std::string owner_in(const std::string& service) {
+  const auto from = [&](std::string_view what) {
+    const std::size_t at = service.find(what);
+    return at == std::string::npos ? "" : service.substr(at, service.find('\n', at) - at);
+  };
+  return from("Environment=") + from(" --as ");
+}
+
+/// Units are named after the instance, and another home may have one of the same name.
+void require_own(const std::filesystem::path& file, const std::string& service) {
+  if (!std::filesystem::exists(file) || owner_in(read_text(file)) == owner_in(service)) return;
+  throw Error(fmt::format("{} makes the backups of an instance of another home or account", file.string()),
+              "remove that one first, or install this one by hand under another name");
+}
+
+void install_units(const std::string& unit, const std::string& service, const std::string& timer) {
+  std::filesystem::create_directories(unit_folder());
+  require_own(unit_folder() / (unit + ".service"), service);
+  write_text(unit_folder() / (unit + ".service"), service);
+  write_text(unit_folder() / (unit + ".timer"), timer);
 }
 
 }  // namespace
@@ -70,22 +102,26 @@ int run_backup_timer(Call& call) {
   if (call.args.has("keep")) (void)KeepRule::parse(call.args.text("keep"));
   const std::string unit = "kiln-backup-" + instance;
   const std::string service = service_text(call, instance), timer = timer_text(instance, every);
-  const std::string enable = fmt::format("systemctl {}enable --now {}.timer", ::geteuid() == 0 ? "" : "--user ", unit);
+  const bool is_users = ::geteuid() != 0;
+  const std::string enable = fmt::format("systemctl {}enable --now {}.timer", is_users ? "--user " : "", unit);
+  const std::string linger = "loginctl enable-linger";  // a user's units end with the last session otherwise
   const bool install = call.args.has("install");
-  if (install) {
-    std::filesystem::create_directories(unit_folder());
-    write_text(unit_folder() / (unit + ".service"), service);
-    write_text(unit_folder() / (unit + ".timer"), timer);
-  }
+  if (install) install_units(unit, service, timer);
   if (call.out.json()) {
-    call.out.object(
-        {{"service", service}, {"timer", timer}, {"unit", unit}, {"installed", install}, {"enable", enable}});
-  } else if (install) {
+    call.out.object({{"service", service},
+                     {"timer", timer},
+                     {"unit", unit},
+                     {"installed", install},
+                     {"enable", enable},
+                     {"linger", is_users ? Json(linger) : Json(nullptr)}});
+    return 0;
+  }
+  if (install)
     call.out.line(fmt::format("{} and {}.service are in {}; start them with: {}", unit + ".timer", unit,
                               unit_folder().string(), enable));
-  } else {
+  else
     call.out.line(fmt::format("# {}.service\n{}\n# {}.timer\n{}", unit, service, unit, timer));
-  }
+  if (is_users) call.out.line("# as a user's units they run while you are logged in; always with: " + linger);
   return 0;
 }
 

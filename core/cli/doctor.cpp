@@ -13,6 +13,7 @@
 #include "cli/services.h"
 #include "cli/verbs.h"
 #include "guest/session.h"
+#include "libvirt/libvirt_driver.h"
 #include "machine/accelerator.h"
 #include "machine/qemu.h"
 #include "process/process.h"
@@ -48,6 +49,13 @@ Finding examine_firmware() {
   const auto code = ovmf_code(Firmware::uefi);
   if (std::filesystem::exists(code)) return {State::ok, "OVMF", code.string(), ""};
   return {State::warn, "OVMF", "no UEFI firmware: images that boot by UEFI cannot be started",
+          "sudo apt-get install ovmf"};
+}
+
+Finding examine_secure_boot() {
+  const auto code = ovmf_code(Firmware::secure);
+  if (std::filesystem::exists(code)) return {State::ok, "OVMF for Secure Boot", code.string(), ""};
+  return {State::warn, "OVMF for Secure Boot", "images of systems with Secure Boot cannot be started",
           "sudo apt-get install ovmf"};
 }
 
@@ -93,6 +101,24 @@ Finding examine_program(const std::string& name, const std::string& user) {
   return {user.empty() ? State::fail : State::warn, name,
           user.empty() ? "not found" : fmt::format("not found; the plugin \"{}\" needs it", user),
           package.empty() ? "" : "sudo apt-get install " + package};
+}
+
+Finding examine_optional(const std::string& name, const std::string& lacking, const std::string& package) {
+  if (find_program(name)) return {State::ok, name, find_program(name)->string(), ""};
+  return {State::warn, name, "not found: " + lacking, "sudo apt-get install " + package};
+}
+
+Finding examine_libvirt(const std::string& uri, std::stop_token stop) {
+  try {
+    LibvirtDriver driver([] { return std::string(); });
+    return {State::ok, "libvirt", driver.resolve(uri, stop), ""};
+  } catch (const Error& error) {
+    if (is_cancelled(error)) throw;
+    const bool is_there = find_program("libvirtd") || find_program("virtqemud");
+    return {State::warn, "libvirt", fmt::format("no instances on this host's libvirt: {}", error.what()),
+            is_there ? "sudo systemctl start libvirtd; sudo usermod -aG libvirt $USER"
+                     : "sudo apt-get install libvirt-daemon-system"};
+  }
 }
 
 Finding examine_kernel(const std::filesystem::path& boot, const std::filesystem::path& modules) {
@@ -153,6 +179,12 @@ std::vector<Finding> examine_host(const std::filesystem::path& home, const std::
   findings.push_back(examine_file_systems());
   findings.push_back(examine_kernel());
   findings.push_back(examine_firmware());
+  findings.push_back(examine_secure_boot());
+  findings.push_back(examine_optional("swtpm", "no machine with Secure Boot and a TPM can be started", "swtpm"));
+  findings.push_back(examine_optional("ssh", "kiln ssh cannot log in", "openssh-client"));
+  if (seen.insert("ssh-keygen").second)
+    findings.push_back(examine_optional("ssh-keygen", "kiln clone cannot make host keys", "openssh-client"));
+  findings.push_back(examine_libvirt("qemu:///system", stop));
   findings.push_back(examine_space(home));
   findings.push_back(examine_accelerator(home, std::move(stop)));
   return findings;

@@ -26,6 +26,10 @@ std::vector<Finding> examine_host(const std::filesystem::path& home, const std::
 /// Parts that a test can point elsewhere.
 /// `user`: the plugin that needs it; empty: kiln itself does, and is of no use without.
 Finding examine_program(const std::string& name, const std::string& user = {});
+/// One that kiln can do without: `lacking` says what it cannot do then, `package` has it.
+Finding examine_optional(const std::string& name, const std::string& lacking, const std::string& package);
+/// Whether libvirt's daemon answers; without it there are still QEMU and other hosts.
+Finding examine_libvirt(const std::string& uri = "qemu:///system", std::stop_token stop = {});
 Finding examine_kernel(const std::filesystem::path& boot = "/boot",
                        const std::filesystem::path& modules = "/lib/modules");
 Finding examine_space(const std::filesystem::path& home);

@@ -18,10 +18,9 @@
 namespace kiln::cli {
 namespace {
 
-/// What is piped in; nothing is waited for on a terminal.
-std::string piped_input() {
+/// To its end: a guest agent takes a program's input as a whole, before the program starts.
+std::string standard_input() {
   std::string input;
-  if (::isatty(STDIN_FILENO) == 1) return input;
   std::array<char, 65536> bytes;
   while (input.size() <= GuestAccess::longest_input) {
     const ssize_t n = ::read(STDIN_FILENO, bytes.data(), bytes.size());
@@ -65,7 +64,7 @@ int run_exec(Call& call) {
   command.limit = call.args.duration("timeout", command.limit);
   for (const auto& [variable, value] : call.args.pairs("env")) command.environment.push_back(variable + "=" + value);
   const Instance instance = call.services.instances().get(name);
-  command.input = piped_input();
+  if (call.args.has("stdin")) command.input = standard_input();
   Activity activity("running", call.out.json());
   const GuestOutcome outcome = GuestAccess::open(instance, call.stop).run(command);
   activity.end();

@@ -1,8 +1,8 @@
 #include "cli/image_answers.h"
 
-#include <nlohmann/json.hpp>
-
+#include <fmt/format.h>
 #include <kiln/text.h>
+#include <nlohmann/json.hpp>
 
 namespace kiln::cli {
 namespace {
@@ -96,6 +96,14 @@ std::string signature_text(const CheckedSignature& checked) {
 
 std::string full_reference(const ImageEntry& entry) {
   return entry.owner + "/" + entry.reference();
+}
+
+std::vector<std::string> warnings_of(const ImageEntry& entry, const std::string& account) {
+  if (entry.state() != ImageState::deprecated) return {};
+  std::string text = fmt::format("image {} is deprecated since {}", entry.reference(), entry.life.deprecated_at);
+  if (!entry.life.obsolete_at.empty()) text += fmt::format(", and cannot be used from {} on", entry.life.obsolete_at);
+  if (!entry.life.replacement.empty()) text += fmt::format(": use {} instead", entry.replacement_for(account));
+  return {text};
 }
 
 std::string listed(const std::vector<std::string>& words) {

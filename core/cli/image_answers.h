@@ -24,6 +24,8 @@ std::string signature_text(const CheckedSignature&);
 
 /// "alice/web:1", as one account would name an image to another.
 std::string full_reference(const ImageEntry&);
+/// What `account` should hear before it uses the image: that it is deprecated, since when, and what to use instead.
+std::vector<std::string> warnings_of(const ImageEntry&, const std::string& account);
 /// The words with commas between them.
 std::string listed(const std::vector<std::string>& words);
 

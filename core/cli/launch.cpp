@@ -13,17 +13,10 @@
 #include "cli/launch_spec.h"
 #include "cli/services.h"
 #include "cli/verbs.h"
+#include "machine/host_room.h"
 
 namespace kiln::cli {
 namespace {
-
-std::vector<std::string> warnings_of(const ImageEntry& entry, const std::string& account) {
-  if (entry.state() != ImageState::deprecated) return {};
-  std::string text = fmt::format("image {} is deprecated since {}", entry.reference(), entry.life.deprecated_at);
-  if (!entry.life.obsolete_at.empty()) text += fmt::format(", and cannot be used from {} on", entry.life.obsolete_at);
-  if (!entry.life.replacement.empty()) text += fmt::format(": use {} instead", entry.replacement_for(account));
-  return {text};
-}
 
 /// "alice/web:1, made by alice from vendor.vhd, signed by release (3f2a…), good"
 std::string origin_of(const ImageEntry& entry, const std::vector<CheckedSignature>& signatures) {
@@ -64,18 +57,64 @@ std::string next_step(const Launched& first, bool stopped) {
   return stopped ? "start it with: kiln start " + first.name : "see it start with: kiln console " + first.name;
 }
 
-/// One by one, as there is room for each.
+/// Waiting makes no room for a machine that is too large for the host, whatever else ends there.
+void require_room_one_day(const std::vector<Instance>& all, const Hardware& each) {
+  require_room(room_when_idle(all), each, 1,
+               "ask for smaller ones, end other programs, or say --overcommit instead of --queue");
+}
+
+/// Returns when it runs. Throws what keeps it from starting, which is not that others have the room.
+void start_when_there_is_room(Call& call, const std::string& name) {
+  const Instances instances = call.services.instances();
+  for (bool has_failed = false;;) {
+    for (int tries = 1; !instances.has_room_for(name); ++tries) {
+      if (call.stop.stop_requested()) throw cancelled();
+      const auto all = instances.everybodys();
+      // The memory of a machine that ended comes back little by little.
+      const bool is_idle =
+          std::ranges::none_of(all, [](const Instance& i) { return i.state == Instance::State::running; });
+      if (!is_idle) tries = 0;
+      if (tries >= 20) require_room_one_day(all, instances.get(name).hardware);
+      std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    }
+    try {
+      instances.start(name, call.services.accelerator(), call.stop);
+      return;
+    } catch (const Error& error) {
+      // Another kiln may have been faster: then there is no room again, or was none for a moment.
+      if (is_cancelled(error)) throw;
+      const bool has_room = instances.has_room_for(name);
+      if (has_room && has_failed) throw;
+      has_failed = has_room;
+    }
+  }
+}
+
+/// The same failure, which also says what is there and does not run.
+Error with_stopped(const Error& error, const Instances& all, const std::vector<Launched>& instances) {
+  std::vector<std::string> evidence = error.evidence(), stopped;
+  for (const Launched& launched : instances)
+    if (all.get(launched.name).state == Instance::State::stopped) stopped.push_back(launched.name);
+  if (stopped.empty()) return error;
+  evidence.push_back(fmt::format("made, and stopped: {}", fmt::join(stopped, ", ")));
+  const std::string hint = fmt::format("{}kiln start {} starts one of them, kiln rm {} removes it",
+                                       error.hint().empty() ? "" : error.hint() + "; ", stopped[0], stopped[0]);
+  return Error(error.what(), hint, evidence, error.failure());
+}
+
+/// One by one, as there is room for each. Those that an earlier launch had started are left as they are.
 void start_as_room_comes(Call& call, std::vector<Launched>& instances, Activity& activity) {
   const Instances all = call.services.instances();
   const auto told = activity.things("as the host has room");
-  for (std::size_t i = 0; i < instances.size(); ++i) {
-    told(i, instances.size());
-    while (!all.has_room_for(instances[i].name)) {
-      if (call.stop.stop_requested()) throw cancelled();
-      std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  try {
+    for (std::size_t i = 0; i < instances.size(); ++i) {
+      told(i, instances.size());
+      if (all.get(instances[i].name).process.pid != 0) continue;
+      start_when_there_is_room(call, instances[i].name);
+      instances[i].pid = all.get(instances[i].name).process.pid;
     }
-    all.start(instances[i].name, call.services.accelerator(), call.stop);
-    instances[i].pid = all.get(instances[i].name).process.pid;
+  } catch (const Error& error) {
+    throw with_stopped(error, all, instances);
   }
 }
 
@@ -106,27 +145,36 @@ void answer(Call& call, const ImageEntry& entry, const LaunchSpec& spec, const L
   call.out.line(next_step(launches.instances.front(), stopped));
 }
 
+/// What the instances are of when all were there: the image that the reference meant when they were launched.
+std::optional<ImageEntry> image_of_earlier(Call& call, const CatalogView& view, const Launches& launches) {
+  if (!std::ranges::all_of(launches.instances, &Launched::was_there)) return std::nullopt;
+  return view.find_id(call.services.instances().get(launches.instances.front().name).image_id);
+}
+
 int launch(Call& call, LaunchSpec spec, bool queue) {
   const Args& args = call.args;
   if (queue && spec.resume) throw invalid("--queue and --resume do not go together", "give one of them");
   if (queue && spec.stopped) throw invalid("--queue starts the instances, and --stopped does not", "give one of them");
+  if (queue && spec.overcommit)
+    throw invalid("--queue waits for room, and --overcommit needs none", "give one of them");
   if (queue && spec.driver != "qemu") throw invalid("--queue is for instances of this host", "leave it out");
   if (args.has("accel")) spec.accelerator = call.services.accelerator().name;  // a wrong one is said first
 
   const CatalogView view = call.services.catalog().view();
-  const ImageEntry entry = view.resolve(args.text("IMAGE"), Action::launch);
+  ImageEntry entry = view.resolve(args.text("IMAGE"), Action::launch);
   spec.reference = args.text("IMAGE");
   spec.image = entry.image.id;  // what is said of it below is said of what is launched
   spec.stopped = spec.stopped || queue;
-  const auto signatures = signatures_of(call.services.home(), view, entry);
+  if (queue) require_room_one_day(call.services.instances().everybodys(), hardware_for(spec, entry.image.facts));
   Activity activity("launching", call.out.json());
   Launches launches = call.services.machines().launch(
       spec, {activity.bytes(), activity.things("instances run"), activity.things("disks personalised")});
   if (queue) start_as_room_comes(call, launches.instances, activity);
   activity.end();
+  if (auto earlier = image_of_earlier(call, view, launches)) entry = std::move(*earlier);
   const auto warnings = warnings_of(entry, view.account().name);
   launches.warnings.insert(launches.warnings.begin(), warnings.begin(), warnings.end());
-  answer(call, entry, spec, launches, signatures);
+  answer(call, entry, spec, launches, signatures_of(call.services.home(), view, entry));
   return 0;
 }
 

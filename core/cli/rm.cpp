@@ -6,13 +6,12 @@
 
 #include "cli/errors.h"
 #include "cli/output.h"
+#include "cli/rm.h"
 #include "cli/services.h"
 #include "cli/verbs.h"
 
 namespace kiln::cli {
-namespace {
 
-/// An instance can be removed without the catalog.
 void tell_catalog(Services& services) {
   if (!std::filesystem::exists(services.home().instances())) return;  // none was ever launched here
   try {
@@ -22,8 +21,6 @@ void tell_catalog(Services& services) {
         "the catalog is not told that the image is free: {}; the next kiln launch, rm or gc tells it", error.what()));
   }
 }
-
-}  // namespace
 
 int run_rm(Call& call) {
   const std::string name = call.args.text("NAME");

@@ -32,7 +32,8 @@ int run_start(Call& call) {
   const std::string name = call.args.text("NAME");
   (void)call.services.instances().get(name);  // one that is not there is said before the accelerator is probed
   Activity activity("starting", call.out.json());
-  const bool started = call.services.instances().start(name, call.services.accelerator(), call.stop);
+  const bool started =
+      call.services.instances().start(name, call.services.accelerator(), call.stop, call.args.has("overcommit"));
   activity.end();
   answer(call, name, started);
   return 0;
@@ -44,8 +45,9 @@ int run_restart(Call& call) {
   const Instances instances = call.services.instances();
   (void)instances.get(name);
   Activity activity("restarting", call.out.json());
-  instances.stop(name, limit, call.stop);
-  const bool started = instances.start(name, call.services.accelerator(), call.stop);
+  // What it had of the host a moment ago it may have again.
+  const bool had_room = instances.stop(name, limit, call.stop) != Stopped::already;
+  const bool started = instances.start(name, call.services.accelerator(), call.stop, had_room);
   activity.end();
   answer(call, name, started);
   return 0;

@@ -49,6 +49,13 @@ HostRoom room_of_host(const std::vector<Instance>& instances) {
   return room;
 }
 
+HostRoom room_when_idle(const std::vector<Instance>& instances) {
+  HostRoom room = room_of_host({});
+  for (const Instance& instance : instances)
+    if (instance.state == Instance::State::running) room.memory += resident(instance.process.pid);
+  return room;
+}
+
 std::optional<std::string> lack_of_room(const HostRoom& room, const Hardware& each, std::size_t count) {
   const std::string machines = counted(count, "machine");
   const std::uint64_t needed = count * (each.memory.count + overhead);
@@ -63,9 +70,8 @@ std::optional<std::string> lack_of_room(const HostRoom& room, const Hardware& ea
   return std::nullopt;
 }
 
-void require_room(const HostRoom& room, const Hardware& each, std::size_t count) {
-  if (const auto lack = lack_of_room(room, each, count))
-    throw Error(*lack, "stop others, ask for fewer or smaller ones, let them wait (--queue), or say --overcommit");
+void require_room(const HostRoom& room, const Hardware& each, std::size_t count, const std::string& hint) {
+  if (const auto lack = lack_of_room(room, each, count)) throw Error(*lack, hint);
 }
 
 }  // namespace kiln

@@ -24,9 +24,12 @@ inline constexpr unsigned cpus_per_processor = 16;
 /// (/proc/PID/statm).
 HostRoom room_of_host(const std::vector<Instance>&);
 
+/// As if none of them ran, which is the most that any of them can ever get while other programs stay as they are.
+HostRoom room_when_idle(const std::vector<Instance>&);
+
 /// Why `count` machines more are too many, with the figures; nothing when they are not.
 std::optional<std::string> lack_of_room(const HostRoom&, const Hardware& each, std::size_t count);
-/// Throws Error that says so.
-void require_room(const HostRoom&, const Hardware& each, std::size_t count);
+/// Throws Error that says so; `hint`: what whoever asked can do about it.
+void require_room(const HostRoom&, const Hardware& each, std::size_t count, const std::string& hint);
 
 }  // namespace kiln

@@ -19,6 +19,7 @@
 #include "machine/ports.h"
 #include "machine/qemu.h"
 #include "machine/seed.h"
+#include "machine/start.h"
 #include "machine/started_qemu.h"
 
 namespace kiln {
@@ -198,17 +199,75 @@ Launched answer(const Instance& instance, bool was_there) {
           .was_there = was_there};
 }
 
-/// Those that an earlier launch with the same token made.
+/// Those that an earlier launch with the same token made, and no more than are asked for. What they were launched by
+/// may mean a newer image by now: it is the same launch all the same.
 std::vector<Instance> made_before(const std::vector<Instance>& all, const LaunchBase& base, const LaunchSpec& spec) {
   std::vector<Instance> found;
   for (const Instance& instance : all) {
-    if (spec.token.empty() || instance.token != spec.token) continue;
-    if (instance.image_id != base.image_id)
+    if (spec.token.empty() || instance.token != spec.token || found.size() == spec.count) continue;
+    const bool is_named_alike = !instance.reference.empty() && instance.reference == base.reference;
+    if (!is_named_alike && instance.image_id != base.image_id)
       throw Error("the token \"" + spec.token + "\" is of a launch of " + instance.image + ", not of " + base.image,
                   "give each launch a token of its own");
     found.push_back(instance);
   }
   return found;
+}
+
+/// Its kiln was killed before it came to that, or was not to start it.
+bool never_ran(const Instance& instance) {
+  return instance.driver == "qemu" && instance.process.pid == 0;
+}
+
+/// Starts those of `before` that never ran. When one of them fails, none has.
+void start_rest(std::vector<Instance>& before, const std::vector<Instance>& all, const Accelerator& accelerator,
+                const std::string& board, const std::stop_token& stop, const decltype(LaunchHooks::told)& told) {
+  std::vector<Instance> rest;
+  std::ranges::copy_if(before, std::back_inserter(rest), never_ran);
+  for (Instance& instance : rest) {
+    require_startable(instance);
+    end_unrecorded(instance, stop);
+    check_ports(instance.ports, all, PortsOf::record);
+    instance.accelerator = accelerator.name;
+    instance.boot_id = host_boot_id();
+  }
+  try {
+    start_all(rest, board, stop, told);
+  } catch (...) {
+    for (Instance& instance : rest) {
+      instance.process = {};
+      write_instance(instance, false);
+    }
+    throw;
+  }
+  for (const Instance& started : rest) {
+    Instance& instance = *std::ranges::find(before, started.name, &Instance::name);
+    instance = started;
+    instance.state = Instance::State::running;
+  }
+}
+
+std::string more_room(const LaunchSpec& spec) {
+  if (!spec.fleet.empty()) return "stop others, describe fewer or smaller ones, or say --overcommit";
+  if (spec.resume) return "stop others, ask for fewer, or say --overcommit";
+  return "stop others, ask for fewer or smaller ones, let them wait (--queue), or say --overcommit";
+}
+
+/// As many as there are names.
+std::vector<Instance> make(const Instance& like, const std::vector<std::string>& names,
+                           const std::vector<std::vector<PortForward>>& ports, const NewFolders& folders,
+                           const LaunchBase& base, const LaunchSpec& spec, const std::stop_token& stop) {
+  std::vector<Instance> made(names.size(), like);
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    made[i].name = names[i];
+    made[i].ports = ports[i];
+    made[i].uuid = base.resumption.uuid.empty() ? random_uuid() : base.resumption.uuid;
+    made[i].mac = base.resumption.mac.empty() ? random_mac() : base.resumption.mac;
+    made[i].folder = folders.make(names[i]);
+    make_files(made[i], base, spec);
+    if (stop.stop_requested()) throw cancelled();
+  }
+  return made;
 }
 
 }  // namespace
@@ -218,32 +277,28 @@ std::vector<Launched> Instances::launch(const LaunchBase& base, const LaunchSpec
   check(base, spec);
   const Instance like = common(base, spec, accelerator, user_);
   require_bus_for(like.hardware.disk_bus, like.data.size());
+  require_network_for(like.hardware, spec.ports, spec.count);
   const FileLock lock = lock_folder();
   const std::vector<Instance> mine = list();
-  const std::vector<Instance> before = made_before(mine, base, spec);
-  std::vector<Launched> answers;
-  for (const Instance& instance : before) answers.push_back(answer(instance, true));
-  const std::size_t missing = spec.count - std::min<std::size_t>(spec.count, before.size());
-  if (missing == 0) return answers;
-
-  require_no_others(spec.name);
+  std::vector<Instance> before = made_before(mine, base, spec);
+  const std::size_t missing = spec.count - before.size();
+  Driver* const driver = driver_of(like);
+  const bool starts_here = !driver && !spec.stopped;
+  const std::size_t new_here = missing + static_cast<std::size_t>(std::ranges::count_if(before, never_ran));
+  if (starts_here && !spec.overcommit && new_here != 0)
+    require_room(room_of_host(everybodys()), like.hardware, new_here, more_room(spec));
+  if (missing != 0) require_no_others(spec.name);
   const auto names = choose_names(spec.name, base.name, missing,
                                   [&](const std::string& name) { return std::filesystem::exists(root_ / name); });
-  const auto ports = choose_ports(spec.ports, missing, mine);
-  Driver* const driver = driver_of(like);
-  if (!driver && !spec.stopped && !spec.overcommit) require_room(room_of_host(everybodys()), like.hardware, missing);
+  const auto ports = choose_ports(spec.ports, missing, mine, spec.fleet.empty() ? PortsOf::options : PortsOf::fleet);
+
+  if (starts_here) start_rest(before, mine, accelerator, base.resumption.board, stop, hooks.told);
+  std::vector<Launched> answers;
+  for (const Instance& instance : before) answers.push_back(answer(instance, true));
+  if (missing == 0) return answers;
 
   NewFolders folders(root_);
-  std::vector<Instance> made(missing, like);
-  for (std::size_t i = 0; i < missing; ++i) {
-    made[i].name = names[i];
-    made[i].ports = ports[i];
-    made[i].uuid = base.resumption.uuid.empty() ? random_uuid() : base.resumption.uuid;
-    made[i].mac = base.resumption.mac.empty() ? random_mac() : base.resumption.mac;
-    made[i].folder = folders.make(names[i]);
-    make_files(made[i], base, spec);
-    if (stop.stop_requested()) throw cancelled();
-  }
+  std::vector<Instance> made = make(like, names, ports, folders, base, spec, stop);
   if (hooks.before_start) hooks.before_start(made);
   folders.move_into_place(made);
   for (Instance& instance : made) instance.folder = root_ / instance.name;

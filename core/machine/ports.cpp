@@ -39,37 +39,73 @@ std::uint16_t free_port(std::set<std::uint16_t>& taken) {
       "remove instances that are no longer needed: kiln rm NAME");
 }
 
-}  // namespace
+std::string another(const PortForward& port, PortsOf written) {
+  const std::string ports =
+      std::to_string(port.host < 64000 ? port.host + 1000 : 2222) + ":" + std::to_string(port.guest);
+  switch (written) {
+    case PortsOf::options:
+      return "choose another, for example --port " + ports;
+    case PortsOf::fleet:
+      return "write another into the fleet's file, for example \"" + ports + "\"";
+    case PortsOf::record:
+      return "end what uses it: an instance keeps its ports";
+  }
+  return {};
+}
 
-std::vector<std::vector<PortForward>> choose_ports(const std::vector<PortForward>& wanted, std::size_t count,
-                                                   const std::vector<Instance>& others) {
-  std::set<std::uint16_t> taken;
-  for (const Instance& other : others)
-    for (const PortForward& port : other.ports) taken.insert(port.host);
+/// Counts on from the ports that are given; the others stay 0.
+std::vector<std::vector<PortForward>> counted_on(const std::vector<PortForward>& wanted, std::size_t count) {
   std::vector<std::vector<PortForward>> all(count, wanted);
-  std::vector<PortForward> together;
   for (std::size_t i = 0; i < count; ++i)
     for (PortForward& port : all[i]) {
-      if (port.host == 0)
-        port.host = free_port(taken);
-      else if (port.host + i > 65535)
+      if (port.host == 0) continue;
+      if (port.host + i > 65535)
         throw invalid("there are not " + std::to_string(count) + " ports from " + std::to_string(port.host) + " on",
-                      "begin with a lower one, or let kiln choose: --port auto:" + std::to_string(port.guest));
-      else
-        port.host = static_cast<std::uint16_t>(port.host + i);
-      together.push_back(port);
+                      "begin with a lower one, or let kiln choose: auto:" + std::to_string(port.guest));
+      port.host = static_cast<std::uint16_t>(port.host + i);
     }
-  check_ports(together, others);
   return all;
 }
 
-void check_ports(const std::vector<PortForward>& ports, const std::vector<Instance>& others) {
+}  // namespace
+
+void require_network_for(const Hardware& hardware, const std::vector<PortForward>& ports, std::size_t count) {
+  const bool is_on_tap = !hardware.tap.empty();
+  if (is_on_tap && count > 1)
+    throw invalid(
+        "the tap device \"" + hardware.tap + "\" leads into one machine, and these are " + std::to_string(count),
+        "launch them one by one, each with a device of its own");
+  if (ports.empty()) return;
+  if (hardware.nic == Nic::none)
+    throw invalid("no port leads into a machine without a network card", "leave the ports out, or choose a card");
+  if (is_on_tap)
+    throw invalid("ports lead into the user-mode network only, and not into the tap device \"" + hardware.tap + "\"",
+                  "leave the ports out: the machine can be reached through its device");
+}
+
+std::vector<std::vector<PortForward>> choose_ports(const std::vector<PortForward>& wanted, std::size_t count,
+                                                   const std::vector<Instance>& others, PortsOf written) {
+  std::vector<std::vector<PortForward>> all = counted_on(wanted, count);
+  std::set<std::uint16_t> taken;
+  for (const Instance& other : others)
+    for (const PortForward& port : other.ports) taken.insert(port.host);
+  for (const auto& ports : all)  // all that are given, before one of them could be chosen for another
+    for (const PortForward& port : ports) taken.insert(port.host);
+  std::vector<PortForward> together;
+  for (auto& ports : all)
+    for (PortForward& port : ports) {
+      if (port.host == 0) port.host = free_port(taken);
+      together.push_back(port);
+    }
+  check_ports(together, others, written);
+  return all;
+}
+
+void check_ports(const std::vector<PortForward>& ports, const std::vector<Instance>& others, PortsOf written) {
   std::set<std::uint16_t> seen;
   for (const PortForward& port : ports) {
     const std::string number = std::to_string(port.host);
-    const std::string hint = "choose another, for example --port " +
-                             std::to_string(port.host < 64000 ? port.host + 1000 : 2222) + ":" +
-                             std::to_string(port.guest);
+    const std::string hint = another(port, written);
     if (port.host == 0 || port.guest == 0) throw invalid("port 0 cannot be forwarded", "give HOST:GUEST, 1 to 65535");
     if (!seen.insert(port.host).second) throw invalid("port " + number + " of this host is given twice", hint);
     for (const Instance& other : others)

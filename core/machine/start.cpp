@@ -1,4 +1,5 @@
 // Starting an instance again. Everything that can be refused is refused first.
+#include "machine/start.h"
 
 #include <algorithm>
 #include <string>
@@ -19,6 +20,8 @@ void require_base(const Instance& instance, const DiskFile& base) {
                 "is everything of KILN_HOME there?", {"missing: " + base.file.string()});
 }
 
+}  // namespace
+
 void require_startable(const Instance& instance) {
   require_readable(instance);
   if (instance.base.file.empty() && !instance.detached)
@@ -32,8 +35,6 @@ void require_startable(const Instance& instance) {
   require_base(instance, instance.base);
   for (const DataDisk& disk : instance.data) require_base(instance, disk.base);
 }
-
-}  // namespace
 
 void Instances::mark_restoring(const std::string& name, const std::string& image) const {
   const FileLock lock = lock_folder();
@@ -72,8 +73,10 @@ bool Instances::start(const std::string& name, const Accelerator& accelerator, s
   std::vector<Instance> others = list();
   std::erase_if(others, [&](const Instance& other) { return other.name == name; });
   end_unrecorded(instance, stop);
-  check_ports(instance.ports, others);
-  if (!overcommit) require_room(room_of_host(everybodys()), instance.hardware, 1);
+  check_ports(instance.ports, others, PortsOf::record);
+  if (!overcommit)
+    require_room(room_of_host(everybodys()), instance.hardware, 1,
+                 "stop others, or do without the room: kiln start " + name + " --overcommit");
   instance.accelerator = accelerator.name;
   instance.boot_id = host_boot_id();
   StartedQemu qemu(instance.folder, machine_of(instance));

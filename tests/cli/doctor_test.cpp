@@ -28,6 +28,18 @@ TEST(Doctor, SaysWhoMissesAProgram) {
   EXPECT_EQ(wanted.text, "not found; the plugin \"bootstrap\" needs it");
 }
 
+TEST(Doctor, CanDoWithoutSomeThings) {
+  EXPECT_EQ(examine_optional("sh", "nothing", "dash").state, State::ok);
+  const Finding missing = examine_optional("no-such-program", "nobody greets", "hello");
+  EXPECT_EQ(missing.state, State::warn);
+  EXPECT_EQ(missing.text, "not found: nobody greets");
+  EXPECT_EQ(missing.mend, "sudo apt-get install hello");
+  const Finding silent = examine_libvirt("qemu+unix:///system?socket=/nowhere");
+  EXPECT_EQ(silent.state, State::warn);
+  EXPECT_THAT(silent.text, HasSubstr("no instances on this host's libvirt: "));
+  EXPECT_NE(silent.mend, "");
+}
+
 TEST(Doctor, WantsAKernelThatItsUserMayRead) {
   const test::TempDir folder;
   std::filesystem::create_directories(folder / "boot");

@@ -180,7 +180,7 @@ TEST_F(Machines, TheDoctorSaysHowEachNeedStands) {
     EXPECT_THAT(text.out, HasSubstr(finding["need"].get<std::string>()));
   }
   for (const char* need : {"qemu-system-x86_64", "qemu-img", "mmdebstrap", "libguestfs", "OVMF", "kiln home", "kvm",
-                           "kernel for the appliance"})
+                           "kernel for the appliance", "swtpm", "ssh", "ssh-keygen", "OVMF for Secure Boot", "libvirt"})
     EXPECT_TRUE(needs.contains(need)) << need;
   EXPECT_FALSE(std::filesystem::exists(kiln.home() / "catalog"));
 }

@@ -73,8 +73,12 @@ TEST_F(Living, WorksWithoutANetwork) {
   EXPECT_EQ(apart.out, "x y --json\n");
   EXPECT_THAT(apart.err, HasSubstr("err\n"));
   EXPECT_EQ(ask({"exec", "one", "--", "echo", "hi"})["stdout"], "hi\n");
-  EXPECT_EQ(shell("printf 'a\\0b' | \"$KILN\" exec one -- sha256sum | cut -c1-8").out,
+  EXPECT_EQ(shell("printf 'a\\0b' | \"$KILN\" exec -i one -- sha256sum | cut -c1-8").out,
             shell("printf 'a\\0b' | sha256sum | cut -c1-8").out);
+  // What nobody asked for is not read, and not waited for.
+  EXPECT_EQ(shell("printf 'a\\nb\\n' | while read -r line; do \"$KILN\" exec one -- echo \"$line\"; done").out,
+            "a\nb\n");
+  EXPECT_EQ(shell("mkfifo fifo; exec 3<>fifo; timeout 60 \"$KILN\" exec one -- cat <&3").status, 0);
   EXPECT_THAT(kiln({"exec", "one", "--timeout", "1s", "--", "sleep", "100"}).err,
               HasSubstr("sleep did not end within 1.0 s and was killed"));
   EXPECT_EQ(kiln({"exec", "one"}).err, "error: kiln exec: the program is missing\nhelp: kiln exec one -- PROGRAM...\n");

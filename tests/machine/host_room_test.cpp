@@ -39,12 +39,24 @@ TEST(HostRoom, LacksAreSaidWithTheirFigures) {
             "1 machine has 3 cpus, and 30 cpus of other instances run already: more than the 32 that the 2 processors "
             "of this host can serve");
   try {
-    require_room(room, machine(2048, 1), 1);
+    require_room(room, machine(2048, 1), 1, "do this");
     FAIL();
   } catch (const Error& e) {
     EXPECT_THAT(e.what(), HasSubstr("1 machine of 2.0 GiB needs 2.1 GiB"));
-    EXPECT_THAT(e.hint(), HasSubstr("--queue"));
+    EXPECT_EQ(e.hint(), "do this");
   }
+}
+
+TEST(HostRoom, OfAnIdleHostIsWhatWouldBeThereWithoutThem) {
+  Instance running;
+  running.state = Instance::State::running;
+  running.process = *identify(::getpid());
+  running.hardware = machine(1u << 30, 200);
+  const HostRoom now = room_of_host({running}), idle = room_when_idle({running});
+  EXPECT_EQ(now.memory, 0u);
+  EXPECT_EQ(now.cpus_running, 200u);
+  EXPECT_GT(idle.memory, 64u << 20);
+  EXPECT_EQ(idle.cpus_running, 0u);
 }
 
 }  // namespace

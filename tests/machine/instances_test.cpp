@@ -301,7 +301,22 @@ TEST_F(LaunchRefused, ForWhatTheHostHasNoRoomFor) {
   spec.memory = Bytes{std::uint64_t{1} << 40};
   const std::string said = launch(spec);
   EXPECT_THAT(said, HasSubstr("500 machines of 1.0 TiB need 500.0 TiB of memory, and this host has "));
-  EXPECT_THAT(said, HasSubstr("--overcommit"));
+  EXPECT_THAT(said, HasSubstr("--queue"));
+  spec.fleet = "shop/web";  // kiln apply has no --queue
+  EXPECT_THAT(launch(spec), testing::EndsWith("describe fewer or smaller ones, or say --overcommit"));
+}
+
+TEST_F(LaunchRefused, ForANetworkThatLeadsNowhere) {
+  LaunchSpec spec;
+  spec.network = "tap=t0";
+  spec.count = 2;
+  EXPECT_THAT(launch(spec), HasSubstr("the tap device \"t0\" leads into one machine"));
+  spec.count = 1;
+  spec.ports = {{0, 22}};
+  EXPECT_THAT(launch(spec), HasSubstr("not into the tap device"));
+  spec.network = "";
+  spec.nic = "none";
+  EXPECT_THAT(launch(spec), HasSubstr("without a network card"));
 }
 
 TEST_F(LaunchRefused, ForAHardwareThatThereIsNot) {

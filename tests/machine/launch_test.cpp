@@ -244,6 +244,62 @@ TEST_F(Launch, ATokenMakesALaunchTheSameLaunch) {
   other.image_id = "img-2";
   EXPECT_THROW(instances_.launch(other, spec, tcg), Error);
   EXPECT_EQ(instances_.list().size(), 2u);
+  spec.count = 1;
+  EXPECT_EQ(instances_.launch(base_, spec, tcg).size(), 1u) << "and no more than asked for";
+}
+
+TEST_F(Launch, ATokenHoldsThoughTheReferenceMeansANewerImage) {
+  LaunchSpec spec = small();
+  spec.token = "order-4711";
+  spec.stopped = true;
+  base_.reference = "tiny:stable";
+  const auto first = instances_.launch(base_, spec, tcg);
+  base_.image_id = "img-2";
+  const auto again = instances_.launch(base_, spec, tcg);
+  ASSERT_EQ(again.size(), 1u);
+  EXPECT_EQ(again[0].name, first[0].name);
+  EXPECT_TRUE(again[0].was_there);
+  EXPECT_EQ(instances_.get(first[0].name).image_id, "img-1");
+  base_.reference = "tiny:edge";
+  EXPECT_THROW(instances_.launch(base_, spec, tcg), Error);
+}
+
+TEST_F(Launch, ATokenStartsWhatAKilledKilnHadMadeOnly) {
+  LaunchSpec spec = small();
+  spec.token = "order-4711";
+  spec.name = "t-#";
+  spec.count = 2;
+  spec.stopped = true;
+  instances_.launch(base_, spec, tcg);
+  ASSERT_TRUE(instances_.start("t-1", tcg));
+  EXPECT_EQ(instances_.stop("t-1", 100ms), Stopped::by_qemu);  // somebody wanted it so
+  spec.stopped = false;
+  spec.count = 3;
+  const auto launched = instances_.launch(base_, spec, tcg);
+  ASSERT_EQ(launched.size(), 3u);
+  EXPECT_EQ(launched[0].pid, 0);
+  EXPECT_GT(launched[1].pid, 0);
+  EXPECT_TRUE(launched[1].was_there);
+  EXPECT_GT(launched[2].pid, 0);
+  EXPECT_EQ(instances_.get("t-1").state, Instance::State::stopped);
+  EXPECT_EQ(instances_.get("t-2").process.pid, launched[1].pid);
+  EXPECT_EQ(instances_.get("t-3").state, Instance::State::running);
+}
+
+TEST_F(Launch, WhatATokenCannotStartIsTriedAgain) {
+  LaunchSpec spec = small();
+  spec.token = "order-4711";
+  spec.stopped = true;
+  const std::string name = instances_.launch(base_, spec, tcg).front().name;
+  Instance instance = instances_.get(name);
+  const std::string mac = std::exchange(instance.mac, "no address");
+  write_instance(instance);
+  spec.stopped = false;
+  EXPECT_THAT([&] { instances_.launch(base_, spec, tcg); }, testing::ThrowsMessage<Error>("qemu did not start"));
+  instance.mac = mac;
+  write_instance(instance);
+  EXPECT_EQ(instances_.launch(base_, spec, tcg).front().name, name);
+  EXPECT_EQ(instances_.get(name).state, Instance::State::running);
 }
 
 TEST_F(Launch, WhatIsMadeStoppedStartsLater) {
