@@ -195,7 +195,8 @@ std::optional<Error> Instances::remove(const std::string& name, bool force) cons
   const FileLock lock = lock_folder();
   const Instance instance = get(name);
   std::optional<Error> given_up;
-  const bool running = instance.state == Instance::State::running;
+  const bool running = instance.state == Instance::State::running ||
+                       (instance.state == Instance::State::broken && is_listened_to(instance.folder / machine_file::qmp));
   if (running && !force)
     throw Error("instance \"" + name + "\" is running", "kiln stop " + name + ", or remove it with --force");
   if (Driver* driver = driver_of(instance)) {
@@ -205,7 +206,7 @@ std::optional<Error> Instances::remove(const std::string& name, bool force) cons
       if (!force || instance.state != Instance::State::unknown) throw;
       given_up = error;
     }
-  } else if (running) {
+  } else if (instance.state == Instance::State::running) {
     kill_now(instance.process);
   } else {
     end_unrecorded(instance);

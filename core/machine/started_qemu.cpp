@@ -55,11 +55,14 @@ MachineSpec machine_of(const Instance& instance) {
 
 void end_unrecorded(const Instance& instance, const std::stop_token& stop) {
   const auto socket = instance.folder / machine_file::qmp;
-  if (!std::filesystem::exists(socket)) return;
+  if (!is_listened_to(socket)) return;  // nobody is there, as it should be
   try {
-    Qmp::connect(socket, 200ms, stop).execute("quit", 5s);
+    Qmp::connect(socket, 10s, stop).execute("quit", 5s);
   } catch (const Error& error) {
-    if (is_cancelled(error)) throw;  // otherwise nobody is there, as it should be
+    if (is_cancelled(error)) throw;
+    if (!is_listened_to(socket)) return;  // it has ended meanwhile
+    throw Error("a qemu has the disk of instance \"" + instance.name + "\" that nobody recorded, and it does not answer",
+                "end it: fuser -k " + socket.string());
   }
 }
 

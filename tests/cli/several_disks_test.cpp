@@ -70,6 +70,7 @@ TEST_F(SeveralDisks, AreCapturedAndLaunchedTogether) {
   ASSERT_THAT(image["parts"], SizeIs(2));
   EXPECT_EQ(image["parts"][0]["role"], "data");
   EXPECT_EQ(image["parts"][0]["name"], "virtio1");
+  EXPECT_TRUE(image["facts"].contains("disk.layout.virtio1"));
   EXPECT_TRUE(same_files(export_part("multi:1", "virtio1"), kiln / "b.raw"));
   EXPECT_TRUE(same_files(export_part("multi:1", "virtio2"), kiln / "c.raw"));
 
