@@ -84,12 +84,13 @@ class Application {
     for (const Instance& instance : all_)
       if (instance.fleet == wanted.spec.fleet) there.push_back(instance);
     // One that its host has lost is the first to be too many.
-    std::ranges::stable_partition(there, [](const Instance& i) { return i.state != Instance::State::lost; });
-    const auto most = std::min(std::ssize(there), wanted.group.count);
+    const auto is_kept = [](const Instance& instance) { return instance.state != Instance::State::lost; };
+    std::stable_partition(there.begin(), there.end(), is_kept);
+    const std::size_t most = std::min(there.size(), static_cast<std::size_t>(wanted.group.count));
     places_.clear();
-    for (auto i = most; i < std::ssize(there); ++i)
+    for (std::size_t i = most; i < there.size(); ++i)
       if (!surplus(there[i], fmt::format("more than {}", wanted.group.count))) take_place(there[i], wanted);
-    there.resize(static_cast<std::size_t>(most));
+    there.resize(most);
     for (const Instance& instance : there) take_place(instance, wanted);
     for (const Instance& instance : there) settle(instance, wanted);
     launch_missing(wanted, wanted.group.count - std::ssize(there));

@@ -183,12 +183,30 @@ TEST_F(Fleets, AQueueStartsEachAsTheOnesBeforeEnd) {
   EXPECT_EQ(kiln.wait(queued).status, 0);
   EXPECT_THAT(ps("state"), ElementsAre("running"));
 
-  const auto stopped = kiln.start(words);  // q-1 and q-3, while q-2 has the room
+  // Two that wait for the same room: the one that another was faster than goes on waiting.
+  std::vector<std::string> one = words, two = words;
+  one[3] = two[3] = "1";
+  one[5] = "one";
+  two[5] = "two";
+  const auto first = kiln.start(one), second = kiln.start(two);
   wait_for({"stopped", "running", "stopped"});
+  ask({"rm", "q-2", "--force"});
+  for (int i = 0; i < 600 && ps("state")[0] == ps("state")[1]; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  const bool one_was_first = ps("state")[0] == "running";
+  EXPECT_EQ(kiln.wait(one_was_first ? first : second).status, 0);
+  EXPECT_EQ(ps("state").size(), 2U);
+  ask({"rm", one_was_first ? "one" : "two", "--force"});
+  const Answer last = kiln.wait(one_was_first ? second : first);
+  EXPECT_EQ(last.status, 0) << last.err;
+  EXPECT_THAT(ps("state"), ElementsAre("running"));
+
+  const auto stopped = kiln.start(words);  // while that one has the room
+  for (int i = 0; i < 600 && ps().size() < 3; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(100));
   ASSERT_EQ(::kill(stopped.pid, SIGINT), 0);
   const Answer answer = kiln.wait(stopped);
   EXPECT_EQ(answer.status, 130);
-  EXPECT_THAT(answer.err, HasSubstr("made, and stopped: q-1, q-3"));
+  EXPECT_THAT(answer.err, HasSubstr("made, and stopped: q-1, q-2"));
   EXPECT_EQ(ask({"start", "q-1", "--overcommit", "--accel", "tcg"})["started"], true);
 }
 
