@@ -188,13 +188,13 @@ int clear_when_left(const std::filesystem::path& monitor, int word) {
     paused = byte == 'p';
   }
   // A QEMU that hangs, or saves memory, hears nobody: as long as it is there it may come back.
-  for (;; std::this_thread::sleep_for(1s)) try {
+  for (; is_listened_to(monitor); std::this_thread::sleep_for(1s)) try {
       Qmp qmp = Qmp::connect(monitor, 60s);
       if (std::exchange(paused, false)) try_to(qmp, "cont", json::object());
       if (clear_fleeces(qmp)) return 0;
     } catch (const Error&) {
-      if (!is_listened_to(monitor)) return 1;
     }
+  return 1;
 }
 
 Fleece::Fleece(Qmp qmp, const std::filesystem::path& monitor, std::vector<GuestDrive> drives,

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <charconv>
 #include <csignal>
 #include <utility>
 
@@ -28,6 +29,12 @@ Keeper start_keeper(const std::vector<std::string>& arguments, const std::string
   spawn_daemon({.program = require_own_program(program).string(), .args = arguments, .environment = environment},
                {their_in.get(), their_out.get(), nowhere.get(), "/"});
   return {std::move(our_out), std::move(our_in)};
+}
+
+Duration milliseconds(std::string_view text) {
+  std::int64_t count = 0;
+  std::from_chars(text.data(), text.data() + text.size(), count);
+  return Duration(count);
 }
 
 void ignore_ends_of_sessions() {

@@ -2,7 +2,10 @@
 // The program that does for a guest what must be done also when this process is killed: libexec/kiln/kiln-keeper.
 
 #include <string>
+#include <string_view>
 #include <vector>
+
+#include <kiln/value.h>
 
 #include "process/spawn.h"
 
@@ -21,5 +24,8 @@ Keeper start_keeper(const std::vector<std::string>& arguments, const std::string
 
 /// For the program itself: ignores the signals that end what runs in a terminal or a session.
 void ignore_ends_of_sessions();
+
+/// Of one of its arguments.
+Duration milliseconds(std::string_view text);
 
 }  // namespace kiln
