@@ -10,7 +10,7 @@ mke2fs -q -t ext4 -d "$WORK/content" "$WORK/data.raw"
 qemu-img convert -f raw -O qcow2 "$WORK/data.raw" "$WORK/data.qcow2"
 rm -r "$WORK/content" "$WORK/data.raw"
 (cd "$WORK" && exec qemu-system-x86_64 -nodefaults -display none -machine q35 -accel tcg -m 256 -daemonize -pidfile pid \
-  -drive file=guest.qcow2,format=qcow2,if=virtio -drive file=data.qcow2,format=qcow2,if=virtio,cache=none \
+  -drive file=guest.qcow2,format=qcow2,if=virtio -drive file=data.qcow2,format=qcow2,if=virtio \
   -qmp unix:capture.sock,server=on,wait=off -qmp unix:talk.sock,server=on,wait=off -serial file:serial \
   -device virtio-serial -chardev socket,id=agent,path=agent.sock,server=on,wait=off \
   -device virtserialport,chardev=agent,name=org.qemu.guest_agent.0)
