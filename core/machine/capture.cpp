@@ -13,6 +13,7 @@
 #include "machine/fleece.h"
 #include "machine/freeze.h"
 #include "machine/guest_access.h"
+#include "machine/guest_first.h"
 #include "machine/memory_state.h"
 #include "machine/nbd_reader.h"
 #include "machine/point.h"
@@ -166,8 +167,9 @@ void forget_others(Fleece& fleece, std::size_t drive, const Changes& changes) {
 
 /// Needed by the readers of one capture.
 struct Serving {
-  Serving(Qmp qmp, std::vector<GuestDrive> drives, const CaptureTarget& target)
+  Serving(Qmp qmp, std::vector<GuestDrive> drives, const CaptureTarget& target, bool guest_is_busy)
       : socket(target.socket),
+        guest_first(guest_is_busy),
         space(target.scratch),
         fleece(std::move(qmp), target.qmp, std::move(drives), target.scratch) {}
   Serving(const Serving&) = delete;
@@ -178,6 +180,7 @@ struct Serving {
     std::filesystem::remove(scratch, ignored);  // when it is empty now
   }
   const std::filesystem::path socket, scratch;
+  GuestFirst guest_first;
   SpaceWatch space;
   Fleece fleece;
 };
@@ -226,6 +229,28 @@ void add_drive(Capture& capture, const std::string& wanted_name, const std::stri
   capture.drives.push_back({name, std::string(role), std::move(disk)});
 }
 
+namespace {
+
+void add_drives(Capture& capture, const std::shared_ptr<Serving>& serving, std::vector<Changes> changes,
+                const CaptureTarget& target, const std::stop_token& stop) {
+  capture.facts["capture.read"] = changes.front().since ? "changes" : "all";
+  for (std::size_t i = 0; i < changes.size(); ++i) {
+    const GuestDrive& drive = serving->fleece.drives()[i];
+    const char* role = i == 0 ? "" : drive.is_flash ? part_role::firmware : part_role::data;
+    add_drive(capture, drive.is_flash ? "vars" : drive.name, drive.name, role,
+              open_drive(serving, i, std::move(changes[i]), target, stop));
+  }
+}
+
+void add_memory(Capture& capture, StillMemory memory, const std::string& board, bool runs) {
+  capture.facts["memory.board"] = board;
+  if (runs) capture.facts["memory.still_ms"] = std::to_string(memory.still.count());
+  capture.drives.push_back(
+      {part_name("memory", capture.drives), part_role::memory, memory_reader(std::move(*memory.file))});
+}
+
+}  // namespace
+
 Capture capture_running(const CaptureTarget& target, const CaptureSpec& spec, std::stop_token stop) {
   if (spec.least == Consistency::stopped) require_consistency(spec, target.name, {.warning = "its qemu runs"});
   Qmp qmp = connect(target, stop);
@@ -239,7 +264,8 @@ Capture capture_running(const CaptureTarget& target, const CaptureSpec& spec, st
   std::vector<Changes> changes;
   for (const GuestDrive& drive : drives) changes.push_back(changes_of(drive, target));
   std::filesystem::remove(target.socket);
-  const auto serving = std::make_shared<Serving>(std::move(qmp), std::move(drives), target);
+  const bool busy = runs && is_busy(qmp);
+  const auto serving = std::make_shared<Serving>(std::move(qmp), std::move(drives), target, busy);
   serving->space();
   for (std::size_t i = 0; i < changes.size(); ++i) forget_others(serving->fleece, i, changes[i]);
 
@@ -253,19 +279,8 @@ Capture capture_running(const CaptureTarget& target, const CaptureSpec& spec, st
   capture.facts["capture.id"] = serving->fleece.bitmap();
   capture.facts["capture.instance"] = target.name;
   describe(point, capture);
-  capture.facts["capture.read"] = changes.front().since ? "changes" : "all";
-  for (std::size_t i = 0; i < changes.size(); ++i) {
-    const GuestDrive& drive = serving->fleece.drives()[i];
-    const char* role = i == 0 ? "" : drive.is_flash ? part_role::firmware : part_role::data;
-    add_drive(capture, drive.is_flash ? "vars" : drive.name, drive.name, role,
-              open_drive(serving, i, std::move(changes[i]), target, stop));
-  }
-  if (memory.file) {
-    capture.facts["memory.board"] = board;
-    if (runs) capture.facts["memory.still_ms"] = std::to_string(memory.still.count());
-    capture.drives.push_back(
-        {part_name("memory", capture.drives), part_role::memory, memory_reader(std::move(*memory.file))});
-  }
+  add_drives(capture, serving, std::move(changes), target, stop);
+  if (memory.file) add_memory(capture, std::move(memory), board, runs);
   return capture;
 }
 
