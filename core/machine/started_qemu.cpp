@@ -61,8 +61,9 @@ void end_unrecorded(const Instance& instance, const std::stop_token& stop) {
   } catch (const Error& error) {
     if (is_cancelled(error)) throw;
     if (!is_listened_to(socket)) return;  // it has ended meanwhile
-    throw Error("a qemu has the disk of instance \"" + instance.name + "\" that nobody recorded, and it does not answer",
-                "end it: fuser -k " + socket.string());
+    throw Error(
+        "a qemu has the disk of instance \"" + instance.name + "\" that nobody recorded, and it does not answer",
+        "end it: fuser -k " + socket.string());
   }
 }
 
