@@ -195,8 +195,9 @@ std::optional<Error> Instances::remove(const std::string& name, bool force) cons
   const FileLock lock = lock_folder();
   const Instance instance = get(name);
   std::optional<Error> given_up;
-  const bool running = instance.state == Instance::State::running ||
-                       (instance.state == Instance::State::broken && is_listened_to(instance.folder / machine_file::qmp));
+  const bool running =
+      instance.state == Instance::State::running ||
+      (instance.state == Instance::State::broken && is_listened_to(instance.folder / machine_file::qmp));
   if (running && !force)
     throw Error("instance \"" + name + "\" is running", "kiln stop " + name + ", or remove it with --force");
   if (Driver* driver = driver_of(instance)) {
