@@ -10,8 +10,8 @@
 #include <kiln/file.h>
 
 #include "disk/fakes.h"
-#include "disk/pump.h"
 #include "libvirt/hosts.h"
+#include "libvirt/manifest_of.h"
 
 namespace kiln {
 namespace {
@@ -42,12 +42,7 @@ class BaseCopy : public testing::Test {
   Storage storage() const { return Storage(connection_, first_host().uri()); }
 
   Manifest manifest(const BlockReader& disk) {
-    const auto file = folder_ / std::to_string(++count_);
-    ManifestSink sink(file, disk.size());
-    BlockSink* const sinks[] = {&sink};
-    pump(disk, sinks);
-    sink.finish();
-    known_.push_back(Manifest::open(file));
+    known_.push_back(test::manifest_of(disk, folder_ / std::to_string(++count_)));
     return known_.back();
   }
   BaseOnHost prepare(const BlockReader& disk) {

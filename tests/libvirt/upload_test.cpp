@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "disk/fakes.h"
-#include "disk/pump.h"
+#include "libvirt/manifest_of.h"
 #include "support/temp.h"
 
 namespace kiln {
@@ -19,14 +19,7 @@ constexpr std::uint64_t C = chunk_size;
 
 class Uploads : public testing::Test {
  protected:
-  Manifest manifest(const BlockReader& disk) {
-    const auto file = folder_ / std::to_string(++count_);
-    ManifestSink sink(file, disk.size());
-    BlockSink* const sinks[] = {&sink};
-    pump(disk, sinks);
-    sink.finish();
-    return Manifest::open(file);
-  }
+  Manifest manifest(const BlockReader& disk) { return test::manifest_of(disk, folder_ / std::to_string(++count_)); }
   test::TempDir folder_;
   int count_ = 0;
 };
