@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <csignal>
 #include <fstream>
+#include <thread>
 
 #include <nlohmann/json.hpp>
 
@@ -47,6 +48,19 @@ void kill_now(const ProcessId& process) {
   signal_process(process, SIGKILL);
   wait_gone(process, 10s);
   attendant.wait();
+}
+
+/// The attendant of a QEMU that has just ended may write once more, and rename what it wrote, while the folder is
+/// being emptied.
+void remove_folder(const std::filesystem::path& folder) {
+  for (const auto until = Clock::now() + 3s;; std::this_thread::sleep_for(10ms)) {
+    std::error_code error;
+    std::filesystem::remove_all(folder, error);
+    if (!error) return;
+    const bool written_to = error == std::errc::directory_not_empty || error == std::errc::no_such_file_or_directory;
+    if (!written_to || Clock::now() >= until)
+      throw system_error("cannot remove " + folder.string(), error.value());
+  }
 }
 
 Instance broken(const std::filesystem::path& folder) {
@@ -212,7 +226,7 @@ std::optional<Error> Instances::remove(const std::string& name, bool force) cons
   } else {
     end_unrecorded(instance);
   }
-  std::filesystem::remove_all(instance.folder);
+  remove_folder(instance.folder);
   return given_up;
 }
 
