@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "cli/errors.h"
+
 namespace kiln::cli {
 namespace {
 
@@ -110,6 +112,8 @@ void ConsoleObserver::on(const engine::Event& event) {
           event.stage == 0 ? "" : fmt::format("stage {} \"{}\": ", event.stage, printable(event.name));
       return print(fmt::format("{}warning:{} {}{}", style.yellow, style.reset, where, printable(event.text)));
     }
+    case Kind::finding:
+      return print(render(*event.finding, Style(live_)));
     case Kind::log:
     case Kind::run_done:
     case Kind::run_failed:

@@ -9,16 +9,45 @@
 
 namespace kiln::cli {
 
-std::string render(const Error& error, const Style& style) {
-  std::string text = fmt::format("{}error:{} {}\n", style.red, style.reset, printable(error.what()));
-  for (const std::string& line : error.evidence()) text += fmt::format("     | {}\n", printable(line));
-  if (!error.hint().empty()) text += fmt::format("{}help:{} {}\n", style.cyan, style.reset, printable(error.hint()));
+namespace {
+
+std::string details(const std::vector<std::string>& evidence, const std::string& hint, const Style& style) {
+  std::string text;
+  for (const std::string& line : evidence) text += fmt::format("\n     | {}", printable(line));
+  if (!hint.empty()) text += fmt::format("\n{}help:{} {}", style.cyan, style.reset, printable(hint));
   return text;
+}
+
+std::string named(const std::string& code) {
+  return code.empty() ? "" : " [" + code + "]";
+}
+
+}  // namespace
+
+std::string render(const Error& error, const Style& style) {
+  return fmt::format("{}error:{} {}{}", style.red, style.reset, printable(error.what()), named(error.code())) +
+         details(error.evidence(), error.hint(), style) + "\n";
+}
+
+std::string render(const Finding& finding, const Style& style) {
+  const char* color = finding.severity >= Severity::error     ? style.red
+                      : finding.severity == Severity::warning ? style.yellow
+                                                              : style.dim;
+  return fmt::format("{}{}:{} {}{}", color, name_of(finding.severity), style.reset, printable(finding.what),
+                     named(finding.code)) +
+         details(finding.evidence, finding.hint + (finding.mendable ? " (kiln does it: --fix)" : ""), style);
+}
+
+Json finding_json(const Finding& finding) {
+  return {{"code", finding.code}, {"severity", name_of(finding.severity)},
+          {"what", finding.what}, {"evidence", finding.evidence},
+          {"help", finding.hint}, {"mendable", finding.mendable}};
 }
 
 Json error_json(const Error& error) {
   return {{"error",
            {{"what", error.what()},
+            {"code", error.code()},
             {"evidence", error.evidence()},
             {"help", error.hint()},
             {"exit", static_cast<int>(error.failure())}}}};

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include <kiln/error.h>
+#include <kiln/finding.h>
 
 #include "cli/output.h"
 
@@ -12,8 +12,13 @@ namespace kiln::cli {
 
 /// Several lines, each ended by a newline. Nothing in it can move a terminal's cursor.
 std::string render(const Error&, const Style&);
-/// {"error": {"what", "evidence": […], "help", "exit"}}
+/// {"error": {"what", "code", "evidence": […], "help", "exit"}}
 Json error_json(const Error&);
+
+/// As an error looks, without a newline at its end.
+std::string render(const Finding&, const Style&);
+/// {"code", "severity", "what", "evidence": […], "help", "mendable"}
+Json finding_json(const Finding&);
 
 /// Warnings and errors that are not part of a run go through here, to standard error.
 void print_error(const Error&);

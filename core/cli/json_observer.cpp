@@ -44,6 +44,7 @@ Json event_json(const engine::Event& event) {
                         {"what", event.progress.what}};
   if (has_time(event.kind)) json["seconds"] = static_cast<double>(event.elapsed.count()) / 1000;
   if (!event.facts.empty()) json["facts"] = event.facts;
+  if (event.finding) json["finding"] = finding_json(*event.finding);
   if (event.error) json["error"] = error_json(*event.error)["error"];
   return json;
 }

@@ -16,6 +16,8 @@ std::string_view to_string(Event::Kind kind) {
       return "log";
     case Event::Kind::warning:
       return "warning";
+    case Event::Kind::finding:
+      return "finding";
     case Event::Kind::stage_done:
       return "stage_done";
     case Event::Kind::stage_failed:

@@ -21,6 +21,7 @@ struct Event {
     stage_progress,  ///< stage, name, progress, elapsed
     log,             ///< stage, name, text: one line
     warning,         ///< stage (0: of the run), name, text
+    finding,         ///< stage, name, text (what was found), finding
     stage_done,      ///< stage, name, text (its summary), elapsed, facts (those it added or changed)
     stage_failed,    ///< stage, name, text, error, elapsed
     run_done,        ///< name, elapsed, facts (all of the disk's)
@@ -36,6 +37,7 @@ struct Event {
   Facts facts = {};
   std::optional<Error> error = {};
   std::size_t stages = 0, cached = 0;
+  std::optional<Finding> finding = {};
 };
 
 /// The kind as JSON lines name it: "stage_started".

@@ -158,9 +158,9 @@ const Format& Registry::get(std::string_view name) const {
   return *state_->get(PluginKind::format, name).format;
 }
 
-const Format& Registry::detect(const fs::path& path) const {
+const Format& Registry::detect(const File& file) const {
   constexpr std::size_t most = 64 * 1024;
-  const File file = File::open_read(path);
+  const std::string name_of_file = file.path().string();
   const std::uint64_t size = file.size();
   std::vector<std::byte> head(std::min<std::uint64_t>(size, most)), tail(head.size());
   file.read_at(0, head);
@@ -179,17 +179,20 @@ const Format& Registry::detect(const fs::path& path) const {
     }
   if (sure.empty() && broken) throw Error(*broken);
   if (const std::string_view other = known_container(glimpse); sure.empty() && !other.empty())
-    throw invalid(path.string() + " is " + std::string(other) + ", which no installed format reads",
+    throw invalid(name_of_file + " is " + std::string(other) + ", which no installed format reads",
                   "unpack or convert it first; if it really is a disk of another format, force that one",
-                  {"installed formats: " + listing(names())});
+                  {"installed formats: " + listing(names())})
+        .as(code::unknown_format);
   const std::vector<const Format*>& found = sure.empty() ? weak : sure;
   if (found.size() == 1) return *found.front();
   if (found.empty())
-    throw invalid(path.string() + " is in no format that is installed", "installed: " + listing(names()));
+    throw invalid(name_of_file + " is in no format that is installed", "installed: " + listing(names()))
+        .as(code::unknown_format);
   std::vector<std::string> all;
   for (const Format* format : found) all.push_back(format->about().name);
-  throw refused(path.string() + " could be more than one format: " + listing(all),
-                "say which it is with format = \"" + all.front() + '"');
+  throw refused(name_of_file + " could be more than one format: " + listing(all),
+                "say which it is with format = \"" + all.front() + '"')
+      .as(code::ambiguous_format);
 }
 
 std::vector<std::string> Registry::names() const {

@@ -39,7 +39,8 @@ class Registry final : public Formats {
   /// Throws invalid() with the nearest name when there is none, and Error naming the file when it cannot be loaded.
   const Stage& stage(std::string_view name) const;
   const Format& get(std::string_view name) const override;
-  const Format& detect(const std::filesystem::path&) const override;
+  using Formats::detect;
+  const Format& detect(const File&) const override;
   std::vector<std::string> names() const override;  ///< of the formats, sorted
   std::vector<std::string> stage_names() const;     ///< sorted
 

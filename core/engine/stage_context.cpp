@@ -41,6 +41,15 @@ void StageContext::warn(std::string_view text) {
   run_.emit({.kind = Event::Kind::warning, .stage = step_.number, .name = step_.use, .text = std::string(text)});
 }
 
+void StageContext::found(const Finding& finding) {
+  log_.write(std::string(name_of(finding.severity)) + ": " + finding.code + ": " + finding.what);
+  run_.emit({.kind = Event::Kind::finding,
+             .stage = step_.number,
+             .name = step_.use,
+             .text = finding.what,
+             .finding = finding});
+}
+
 void StageContext::progress(const Progress& progress) {
   run_.throw_if_stopped();
   {

@@ -51,6 +51,7 @@ class StageContext final : public Context {
   std::string exec(const Command&) override;
   void log(std::string_view line) override;
   void warn(std::string_view text) override;
+  void found(const Finding&) override;
   void progress(const Progress&) override;
   void summary(std::string text) override { summary_ = std::move(text); }
   std::stop_token stop() const override { return run_.stop; }

@@ -9,6 +9,12 @@ Error::Error(const std::string& what, std::string hint, std::vector<std::string>
 
 Error::~Error() = default;
 
+Error Error::as(std::string_view code) const {
+  Error named(*this);
+  named.code_ = code;
+  return named;
+}
+
 Error refused(const std::string& what, std::string hint, std::vector<std::string> evidence) {
   return Error(what, std::move(hint), std::move(evidence), Failure::refused);
 }

@@ -1,10 +1,12 @@
 #include <kiln/file.h>
+#include <kiln/finding.h>
 #include <kiln/value.h>
 
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -63,12 +65,35 @@ File File::open_write(const std::filesystem::path& path) {
   return File(open_or_throw(path, O_RDWR, "open"), path);
 }
 
-File::File(File&& other) noexcept : fd_(std::exchange(other.fd_, -1)), path_(std::move(other.path_)) {}
+File::File(File&& other) noexcept
+    : fd_(std::exchange(other.fd_, -1)), path_(std::move(other.path_)), begin_(other.begin_), length_(other.length_) {}
 
 File& File::operator=(File&& other) noexcept {
   std::swap(fd_, other.fd_);
   std::swap(path_, other.path_);
+  std::swap(begin_, other.begin_);
+  std::swap(length_, other.length_);
   return *this;
+}
+
+File File::again() const {
+  const int fd = ::fcntl(fd_, F_DUPFD_CLOEXEC, 3);
+  if (fd < 0) throw system_error("cannot open " + path_.string() + " once more", errno);
+  File same(fd, path_);
+  same.begin_ = begin_;
+  same.length_ = length_;
+  return same;
+}
+
+File File::part(std::uint64_t offset, std::uint64_t length, const std::string& name) const {
+  const std::uint64_t whole = size();
+  if (offset > whole || length > whole - offset)
+    throw truncated(*this, name, length > UINT64_MAX - offset ? UINT64_MAX : offset + length);
+  File run = again();
+  run.begin_ += offset;
+  run.length_ = length;
+  run.path_ /= name;
+  return run;
 }
 
 File::~File() {
@@ -76,15 +101,17 @@ File::~File() {
 }
 
 std::uint64_t File::size() const {
+  if (length_) return *length_;
   const off_t end = ::lseek(fd_, 0, SEEK_END);  // works for block devices, where st_size is 0
   if (end < 0) throw system_error("cannot find the size of " + path_.string(), errno);
   return static_cast<std::uint64_t>(end);
 }
 
 std::size_t File::read_some(std::uint64_t offset, std::span<std::byte> into) const {
+  if (length_) into = into.first(std::min<std::uint64_t>(into.size(), *length_ - std::min(offset, *length_)));
   std::size_t done = 0;
   while (done < into.size()) {
-    const ssize_t n = ::pread(fd_, into.data() + done, into.size() - done, static_cast<off_t>(offset + done));
+    const ssize_t n = ::pread(fd_, into.data() + done, into.size() - done, static_cast<off_t>(begin_ + offset + done));
     if (n == 0) break;
     if (n < 0) {
       if (errno == EINTR) continue;
@@ -100,7 +127,8 @@ void File::read_at(std::uint64_t offset, std::span<std::byte> into) const {
   if (got != into.size())
     throw Error(path_.string() + " is truncated", "get a complete copy of the file",
                 {"bytes " + std::to_string(offset) + ".." + std::to_string(offset + into.size()) +
-                 " are needed, the file ends at " + std::to_string(offset + got)});
+                 " are needed, the file ends at " + std::to_string(offset + got)})
+        .as(code::truncated);
 }
 
 void File::write_at(std::uint64_t offset, std::span<const std::byte> bytes) {
@@ -130,8 +158,8 @@ void File::start_writeback(std::uint64_t offset, std::uint64_t length) noexcept 
 }
 
 std::uint64_t File::seek(std::uint64_t offset, bool want_data) const {
-  const off_t at = ::lseek(fd_, static_cast<off_t>(offset), want_data ? SEEK_DATA : SEEK_HOLE);
-  if (at >= 0) return static_cast<std::uint64_t>(at);
+  const off_t at = ::lseek(fd_, static_cast<off_t>(begin_ + offset), want_data ? SEEK_DATA : SEEK_HOLE);
+  if (at >= 0) return std::min(static_cast<std::uint64_t>(at) - begin_, size());
   if (errno == ENXIO) return size();
   if (errno == EINVAL || errno == ENOTSUP) return want_data ? offset : size();  // a device or file system without holes
   throw system_error("cannot look for holes in " + path_.string(), errno);

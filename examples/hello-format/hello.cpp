@@ -19,14 +19,13 @@ bool has_magic(std::span<const std::byte> head) {
 
 class Reader final : public BlockReader {
  public:
-  explicit Reader(const std::filesystem::path& path) : file_(File::open_read(path)) {
+  explicit Reader(File file) : file_(std::move(file)) {
     std::array<std::byte, header_size> header{};
     file_.read_at(0, header);
-    if (!has_magic(header)) throw Error(path.string() + " is not a hello disk");
+    if (!has_magic(header)) throw Error(file_.path().string() + " is not a hello disk");
     size_ = get_le<std::uint64_t>(header, magic.size());
     // The file comes from a stranger: believe its header only as far as the file reaches.
-    if (size_ == 0 || size_ > file_.size() - header_size)
-      throw Error(path.string() + " is truncated", "get a complete copy of the file");
+    if (size_ == 0 || size_ > file_.size() - header_size) throw truncated(file_, "the disk", header_size + size_);
   }
 
   std::uint64_t size() const override { return size_; }
@@ -75,16 +74,15 @@ class Hello final : public FormatOf<Options> {
   Hello() : FormatOf({.name = "hello", .summary = "A page of header, then the disk.", .extensions = {"hello"}}, {}) {}
 
   Match probe(const Glimpse& glimpse) const override { return has_magic(glimpse.head) ? Match::yes : Match::no; }
-  Inspection inspect(const std::filesystem::path& path) const override {
+  Inspection inspect(const File& file) const override {
     return {.format = "hello",
             .variant = {},
-            .virtual_size = Reader(path).size(),
-            .file_size = File::open_read(path).size(),
+            .virtual_size = Reader(file.again()).size(),
+            .file_size = file.size(),
             .details = {}};
   }
-  std::shared_ptr<const BlockReader> open(const std::filesystem::path& path,
-                                          std::shared_ptr<const BlockReader>) const override {
-    return std::make_shared<Reader>(path);
+  std::shared_ptr<const BlockReader> open(File file, std::shared_ptr<const BlockReader>) const override {
+    return std::make_shared<Reader>(std::move(file));
   }
 
  protected:

@@ -10,8 +10,6 @@
 #include <kiln/endian.h>
 #include <kiln/value.h>
 
-#include "fault.h"
-
 namespace kiln::qcow2 {
 namespace {
 
@@ -87,8 +85,8 @@ class Walk {
       const auto block = get_be<std::uint64_t>(table, at);
       if (block == 0) continue;
       if (block % header_.cluster_size() != 0)
-        throw damaged(image_.file.path(), "qcow2 refcount table entry " + std::to_string(at / 8) + " is " + hex(block) +
-                                              ": the block is not aligned");
+        throw damaged(image_.file, "qcow2 refcount table entry " + std::to_string(at / 8) + " is " + hex(block) +
+                                       ": the block is not aligned");
       take(block, header_.cluster_size(), "refcount block", at / 8);
     }
   }
@@ -113,8 +111,7 @@ class Walk {
       held = std::min(visible, size / 32 * static_cast<unsigned>(std::popcount(cluster.allocated)));
     }
     if (needed > image_.file_size || cluster.host > image_.file_size - needed)
-      throw truncated(image_.file.path(), "data cluster of disk offset " + hex(guest), cluster.host + needed,
-                      image_.file_size);
+      throw truncated(image_.file, "the qcow2 data cluster of disk offset " + hex(guest), cluster.host + needed);
     const std::uint64_t at = cluster.host >> header_.cluster_bits;
     if (at < clusters_) {  // a preallocated cluster of zeros may lie past the end of the file
       if (taken_.test(at) || packed_.test(at)) throw overlap("data cluster of disk offset " + hex(guest), cluster.host);
@@ -136,7 +133,7 @@ class Walk {
   void take(std::uint64_t offset, std::uint64_t length, const char* what, std::size_t index) {
     const auto name = [&] { return index == 0 ? std::string(what) : what + (" " + std::to_string(index)); };
     if (length > image_.file_size || offset > image_.file_size - length)
-      throw truncated(image_.file.path(), name(), offset + length, image_.file_size);
+      throw truncated(image_.file, "the qcow2 " + name(), offset + length);
     for (std::uint64_t at = offset; at < offset + length; at += header_.cluster_size()) {
       if (taken_.test(at >> header_.cluster_bits)) throw overlap(name(), at);
       taken_.set(at >> header_.cluster_bits);
@@ -144,8 +141,7 @@ class Walk {
   }
 
   Error overlap(const std::string& what, std::uint64_t host) const {
-    return damaged(image_.file.path(),
-                   "the qcow2 " + what + " at byte " + hex(host) + " of the file is in use already");
+    return damaged(image_.file, "the qcow2 " + what + " at byte " + hex(host) + " of the file is in use already");
   }
 
   const Image& image_;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <kiln/file.h>
+#include <kiln/finding.h>
 
 #include "compress.h"
 
@@ -69,6 +70,6 @@ struct Image {
 /// `is_layer`: the file is an overlay of kiln's own, and its backing name is ignored instead of refused. Throws
 /// refused() naming the field and its value for a reference to another file, encryption and features that are not
 /// known; Error for what is damaged or truncated.
-Image open_image(const std::filesystem::path&, bool is_layer);
+Image open_image(File, bool is_layer);
 
 }  // namespace kiln::qcow2

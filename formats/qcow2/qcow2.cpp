@@ -51,14 +51,13 @@ class Qcow2 final : public FormatOf<Options> {
     return glimpse.head.size() >= 4 && get_be<std::uint32_t>(glimpse.head, 0) == magic ? Match::yes : Match::no;
   }
 
-  Inspection inspect(const std::filesystem::path& path) const override {
-    const Image image = open_image(path, false);
+  Inspection inspect(const File& file) const override {
+    const Image image = open_image(file.again(), false);
     return describe(image, check_tables(image, read_l1(image)));
   }
 
-  std::shared_ptr<const BlockReader> open(const std::filesystem::path& path,
-                                          std::shared_ptr<const BlockReader> below) const override {
-    return std::make_shared<Reader>(path, std::move(below));
+  std::shared_ptr<const BlockReader> open(File file, std::shared_ptr<const BlockReader> below) const override {
+    return std::make_shared<Reader>(std::move(file), std::move(below));
   }
 
  protected:

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "fault.h"
-
 namespace kiln::qcow2 {
 namespace {
 
@@ -20,8 +18,10 @@ std::vector<std::uint64_t> checked_l1(const Image& image) {
 
 }  // namespace
 
-Reader::Reader(const std::filesystem::path& path, std::shared_ptr<const BlockReader> below)
-    : image_(open_image(path, below != nullptr)), below_(std::move(below)), tables_(image_, checked_l1(image_)) {}
+Reader::Reader(File file, std::shared_ptr<const BlockReader> below)
+    : image_(open_image(std::move(file), below != nullptr)),
+      below_(std::move(below)),
+      tables_(image_, checked_l1(image_)) {}
 
 Extent Reader::extent_at(std::uint64_t offset) const {
   const std::uint64_t rest = size() - offset;
@@ -96,9 +96,8 @@ void Reader::decode(Decoder& decoder, const Run& run, std::uint64_t guest, std::
   decoder.stored.resize(run.stored);
   const std::size_t got = image_.file.read_some(run.host, decoder.stored);
   if (!decoder.decompressor.decode(std::span(decoder.stored).first(got), into))
-    throw damaged(image_.file.path(), "the compressed cluster of disk offset " + hex(guest) + ", at byte " +
-                                          hex(run.host) + " of the file, does not decode to " +
-                                          std::to_string(into.size()) + " bytes");
+    throw damaged(image_.file, "the compressed cluster of disk offset " + hex(guest) + ", at byte " + hex(run.host) +
+                                   " of the file, does not decode to " + std::to_string(into.size()) + " bytes");
 }
 
 }  // namespace kiln::qcow2

@@ -14,7 +14,7 @@ namespace kiln::qcow2 {
 class Reader final : public BlockReader {
  public:
   /// Validates all tables first. `below` may be null: then what is not allocated reads as zeros.
-  Reader(const std::filesystem::path&, std::shared_ptr<const BlockReader> below);
+  Reader(File, std::shared_ptr<const BlockReader> below);
 
   std::uint64_t size() const override { return image_.header.size; }
   Extent extent_at(std::uint64_t offset) const override;

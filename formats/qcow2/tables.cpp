@@ -5,8 +5,6 @@
 
 #include <kiln/endian.h>
 
-#include "fault.h"
-
 namespace kiln::qcow2 {
 namespace {
 
@@ -18,7 +16,7 @@ constexpr std::uint64_t max_slice_bytes = 16 * 1024;
 constexpr unsigned subclusters = 32;
 
 Error bad_entry(const Image& image, std::uint64_t guest, std::uint64_t entry, const std::string& why) {
-  return damaged(image.file.path(), "qcow2 L2 entry of disk offset " + hex(guest) + " is " + hex(entry) + ": " + why);
+  return damaged(image.file, "qcow2 L2 entry of disk offset " + hex(guest) + " is " + hex(entry) + ": " + why);
 }
 
 Cluster decode_compressed(const Image& image, std::uint64_t guest, std::uint64_t entry) {
@@ -30,8 +28,7 @@ Cluster decode_compressed(const Image& image, std::uint64_t guest, std::uint64_t
   const std::uint64_t last_sector = host - host % 512 + (sectors - 1) * 512;
   if (host < image.header.cluster_size()) throw bad_entry(image, guest, entry, "compressed data overlaps the header");
   if (last_sector >= image.file_size || host >= image.file_size)
-    throw truncated(image.file.path(), "compressed cluster of disk offset " + hex(guest), last_sector + 1,
-                    image.file_size);
+    throw truncated(image.file, "the qcow2 compressed cluster of disk offset " + hex(guest), last_sector + 1);
   return {Kind::compressed, host, static_cast<std::uint32_t>(stored)};
 }
 
@@ -70,13 +67,13 @@ std::vector<std::uint64_t> read_l1(const Image& image) {
     l1[i] = entry & offset_bits;
     if (entry == 0) continue;
     const auto bad = [&](const char* why) {
-      return damaged(image.file.path(), "qcow2 L1 entry " + std::to_string(i) + " is " + hex(entry) + why);
+      return damaged(image.file, "qcow2 L1 entry " + std::to_string(i) + " is " + hex(entry) + why);
     };
     if ((entry & ~(offset_bits | copied)) != 0) throw bad(": reserved bits are set");
     if (l1[i] % image.header.cluster_size() != 0) throw bad(": the L2 table is not aligned");
     if (l1[i] != 0 && l1[i] + image.header.cluster_size() > image.file_size)
-      throw truncated(image.file.path(), "L2 table of L1 entry " + std::to_string(i),
-                      l1[i] + image.header.cluster_size(), image.file_size);
+      throw truncated(image.file, "the qcow2 L2 table of L1 entry " + std::to_string(i),
+                      l1[i] + image.header.cluster_size());
   }
   return l1;
 }

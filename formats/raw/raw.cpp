@@ -10,8 +10,9 @@ namespace {
 
 class RawReader final : public BlockReader {
  public:
-  explicit RawReader(const std::filesystem::path& path) : file_(File::open_read(path)), size_(file_.size()) {
-    if (size_ == 0) throw Error(path.string() + " is empty", "get a complete copy of the file");
+  explicit RawReader(File file) : file_(std::move(file)), size_(file_.size()) {
+    if (size_ == 0)
+      throw Error(file_.path().string() + " is empty", "get a complete copy of the file").as(code::invalid_size);
   }
 
   std::uint64_t size() const override { return size_; }
@@ -68,14 +69,13 @@ class Raw final : public FormatOf<Options> {
   /// Any file can be one, so it is the last resort.
   Match probe(const Glimpse& glimpse) const override { return glimpse.file_size == 0 ? Match::no : Match::weak; }
 
-  Inspection inspect(const std::filesystem::path& path) const override {
-    const RawReader reader(path);
+  Inspection inspect(const File& file) const override {
+    const RawReader reader(file.again());
     return {.format = "raw", .variant = {}, .virtual_size = reader.size(), .file_size = reader.size(), .details = {}};
   }
 
-  std::shared_ptr<const BlockReader> open(const std::filesystem::path& path,
-                                          std::shared_ptr<const BlockReader>) const override {
-    return std::make_shared<RawReader>(path);
+  std::shared_ptr<const BlockReader> open(File file, std::shared_ptr<const BlockReader>) const override {
+    return std::make_shared<RawReader>(std::move(file));
   }
 
  protected:

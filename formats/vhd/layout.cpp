@@ -13,12 +13,10 @@ constexpr std::string_view footer_mark = "conectix", header_mark = "cxsparse";
 constexpr std::size_t footer_checksum = 64, header_checksum = 36;
 constexpr std::uint64_t most_blocks = 16u << 20;  // 64 MiB of block table; 2040 GiB take 1 Mi blocks of 2 MiB
 
-Error damaged(const File& file, std::string evidence) {
-  return Error(file.path().string() + " is a damaged VHD", "get a fresh copy of the file", {std::move(evidence)});
-}
-
-Error truncated(const File& file, std::string evidence) {
-  return Error(file.path().string() + " is truncated", "get a complete copy of the file", {std::move(evidence)});
+/// Where the VHD's own fields say what is missing.
+Error cut_off(const File& file, std::string evidence) {
+  return Error(file.path().string() + " is truncated", "get a complete copy of the file", {std::move(evidence)})
+      .as(code::truncated);
 }
 
 std::string text(std::span<const std::byte> bytes) {
@@ -78,9 +76,11 @@ Layout choose_footer(const File& file) {
   const bool copy = start.intact && decode(start.bytes).type != fixed;
   if (!end.intact && !copy) {
     if (end.marked || start.marked)
-      throw damaged(file, "footer, bytes 64..67: the checksum does not fit, and there is no intact copy");
+      throw damaged(file, "footer, bytes 64..67: the checksum does not fit, and there is no intact copy",
+                    code::checksum);
     throw Error(file.path().string() + " is not a VHD, or its end is missing", "give the format that it has",
-                {"neither the last 512 bytes nor the first begin with \"conectix\""});
+                {"neither the last 512 bytes nor the first begin with \"conectix\""})
+        .as(code::format_mismatch);
   }
   layout.footer = decode(end.intact ? end.bytes : start.bytes);
   layout.footer_from_copy = !end.intact;
@@ -94,12 +94,14 @@ void check_footer(const File& file, const Footer& f) {
   if (f.type == differencing)
     throw refused(file.path().string() + " is a differencing VHD: it holds only what differs from its parent",
                   "merge it into its parent first (Hyper-V: Merge-VHD), and give the merged disk",
-                  {"VHD footer, bytes 60..63: disk type 4"});
+                  {"VHD footer, bytes 60..63: disk type 4"})
+        .as(code::parent_needed);
   if (f.type != fixed && f.type != dynamic)
-    throw damaged(file, "footer, bytes 60..63: disk type " + std::to_string(f.type) + " is unknown");
+    throw damaged(file, "footer, bytes 60..63: disk type " + std::to_string(f.type) + " is unknown", code::unsupported);
   if (f.version >> 16 != version_1 >> 16) throw damaged(file, "footer, bytes 12..15: unknown version of the format");
   if (f.current_size == 0 || f.current_size > largest_disk)
-    throw damaged(file, "footer, bytes 48..55: a size of " + std::to_string(f.current_size) + " bytes");
+    throw damaged(file, "footer, bytes 48..55: a size of " + std::to_string(f.current_size) + " bytes",
+                  code::invalid_size);
 }
 
 // Tables and blocks may lie in any order, but not on each other.
@@ -116,25 +118,26 @@ void check_overlaps(const File& file, const Layout& layout, std::uint64_t table_
     const std::uint64_t used = std::min<std::uint64_t>(layout.block_size, layout.capacity - guest);
     const std::uint64_t end = start + layout.bitmap_size + used;
     if (end > layout.data_end)
-      throw truncated(file, "block " + std::to_string(i) + " lies in bytes " + std::to_string(start) + ".." +
-                                std::to_string(end) + ", the data ends at " + std::to_string(layout.data_end));
+      throw cut_off(file, "block " + std::to_string(i) + " lies in bytes " + std::to_string(start) + ".." +
+                              std::to_string(end) + ", the data ends at " + std::to_string(layout.data_end));
     ranges.push_back({start, end});
   }
   std::ranges::sort(ranges, {}, &Range::start);
   for (std::size_t i = 1; i < ranges.size(); ++i)
     if (ranges[i].start < ranges[i - 1].end)
-      throw damaged(file, "block table: two structures share the bytes at " + std::to_string(ranges[i].start));
+      throw damaged(file, "block table: two structures share the bytes at " + std::to_string(ranges[i].start),
+                    code::overlap);
 }
 
 // "Dynamic Disk Header Format" and "Block Allocation Table".
 void read_blocks(const File& file, Layout& layout) {
   const std::uint64_t at = layout.footer.data_offset;
   if (at < footer_size || at > layout.file_size || layout.file_size - at < header_size)
-    throw truncated(file, "the dynamic header should be at byte " + std::to_string(at));
+    throw cut_off(file, "the dynamic header should be at byte " + std::to_string(at));
   std::array<std::byte, header_size> header{};
   file.read_at(at, header);
   if (text(std::span(header).first(8)) != header_mark || !checksum_fits(header, header_checksum))
-    throw damaged(file, "dynamic header, bytes 36..39: the mark or the checksum does not fit");
+    throw damaged(file, "dynamic header, bytes 36..39: the mark or the checksum does not fit", code::checksum);
   const auto table_at = get_be<std::uint64_t>(header, 16);
   const auto entries = get_be<std::uint32_t>(header, 28);
   layout.block_size = get_be<std::uint32_t>(header, 32);
@@ -150,7 +153,7 @@ void read_blocks(const File& file, Layout& layout) {
     throw damaged(file, "dynamic header, bytes 28..31: " + std::to_string(entries) + " blocks of " +
                             std::to_string(block) + " bytes for a disk of " + std::to_string(size));
   if (table_at > layout.file_size || layout.file_size - table_at < blocks * 4)
-    throw truncated(file, "the block table should be at byte " + std::to_string(table_at));
+    throw cut_off(file, "the block table should be at byte " + std::to_string(table_at));
   std::vector<std::byte> table(blocks * 4);
   file.read_at(table_at, table);
   layout.bat.resize(blocks);
@@ -231,8 +234,8 @@ Layout read_layout(const File& file) {
     return layout;
   }
   if (layout.footer.current_size > layout.data_end)
-    throw truncated(file, "the disk has " + std::to_string(layout.footer.current_size) + " bytes, the file holds " +
-                              std::to_string(layout.data_end));
+    throw cut_off(file, "the disk has " + std::to_string(layout.footer.current_size) + " bytes, the file holds " +
+                            std::to_string(layout.data_end));
   layout.capacity = layout.data_end;
   return layout;
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <kiln/file.h>
+#include <kiln/finding.h>
 
 namespace kiln::vhd {
 

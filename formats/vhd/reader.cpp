@@ -34,9 +34,8 @@ void Reader::decide_size() {
     sized_by_ = SizeRule::geometry;
   }
   if (layout_.is_fixed() && !zeros_between(std::max(size, current), layout_.data_end))
-    throw Error(file_.path().string() + " is a damaged VHD", "get a fresh copy of the file",
-                {"footer, bytes 48..55: a disk of " + std::to_string(current) + " bytes, but the file holds " +
-                 std::to_string(layout_.data_end)});
+    throw damaged(file_, "footer, bytes 48..55: a disk of " + std::to_string(current) + " bytes, but the file holds " +
+                             std::to_string(layout_.data_end));
   size_ = size;
 }
 

@@ -50,8 +50,8 @@ class Vhd final : public FormatOf<Options> {
     return has_mark(glimpse.head) || ends(footer_size) || ends(footer_size - 1) ? Match::yes : Match::no;
   }
 
-  Inspection inspect(const std::filesystem::path& path) const override {
-    const Reader reader(File::open_read(path));
+  Inspection inspect(const File& file) const override {
+    const Reader reader(file.again());
     const Layout& layout = reader.layout();
     const Footer& f = layout.footer;
     Inspection found{.format = "vhd",
@@ -69,9 +69,8 @@ class Vhd final : public FormatOf<Options> {
     return found;
   }
 
-  std::shared_ptr<const BlockReader> open(const std::filesystem::path& path,
-                                          std::shared_ptr<const BlockReader>) const override {
-    return std::make_shared<Reader>(File::open_read(path));
+  std::shared_ptr<const BlockReader> open(File file, std::shared_ptr<const BlockReader>) const override {
+    return std::make_shared<Reader>(std::move(file));
   }
 
  protected:

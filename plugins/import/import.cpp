@@ -163,9 +163,10 @@ class Import final : public StageOf<Params, Role::source> {
     SteadyFile file(path);
     if (!p.sha256.empty()) verify(ctx, file, to_hex(*parse_digest(p.sha256)));
 
-    const Format& format = p.format.empty() ? ctx.formats().detect(path) : ctx.formats().get(p.format);
-    const Inspection found = format.inspect(path);
-    const auto disk = std::make_shared<SteadyDisk>(std::move(file), format.open(path));
+    const Format& format = p.format.empty() ? ctx.formats().detect(file.file()) : ctx.formats().get(p.format);
+    const Inspection found = format.inspect(file.file());
+    auto reader = format.open(file.file().again());
+    const auto disk = std::make_shared<SteadyDisk>(std::move(file), std::move(reader));
 
     Facts& facts = ctx.facts();
     facts["source.kind"] = "import";

@@ -11,6 +11,7 @@
 
 #include <kiln/block.h>
 #include <kiln/catalog.h>
+#include <kiln/finding.h>
 #include <kiln/format.h>
 #include <kiln/guest.h>
 #include <kiln/machine.h>
@@ -52,6 +53,7 @@ class Context {
   virtual std::string exec(const Command&) = 0;        ///< stdout; Error with stderr's last lines
   virtual void log(std::string_view line) = 0;         ///< [any thread] into the stage's log file
   virtual void warn(std::string_view text) = 0;        ///< shown to the user
+  virtual void found(const Finding&) = 0;              ///< of a check; shown, and kept with what the run says
   virtual void progress(const Progress&) = 0;          ///< [any thread]
   virtual void summary(std::string text) = 0;          ///< the line shown when the stage is done: what it did
   virtual std::stop_token stop() const = 0;

@@ -3,6 +3,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -34,11 +35,16 @@ class KILN_API Error : public std::runtime_error {
   const std::string& hint() const noexcept { return hint_; }
   const std::vector<std::string>& evidence() const noexcept { return evidence_; }
   Failure failure() const noexcept { return failure_; }
+  /// A stable name for scripts, one of <kiln/finding.h>; empty for what has none.
+  const std::string& code() const noexcept { return code_; }
+  /// The same error under that name.
+  Error as(std::string_view code) const;
 
  private:
   std::string hint_;
   std::vector<std::string> evidence_;
   Failure failure_;
+  std::string code_;
 };
 
 /// Shorthands for the rarer kinds. `throw refused("…", "…")`.

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -11,7 +12,8 @@
 
 namespace kiln {
 
-/// An open regular file. Moves, does not copy. Positional reads and writes may be called from any thread.
+/// An open regular file, or a run of one. Moves, does not copy. Positional reads and writes may be called from any
+/// thread.
 class KILN_API File {
  public:
   /// Refuses what is not a regular file or block device (FIFO, socket, folder) without blocking on it.
@@ -24,6 +26,14 @@ class KILN_API File {
   File(File&&) noexcept;
   File& operator=(File&&) noexcept;
   ~File();
+
+  /// A run of this file as a file of its own, named `name` below this one's path: a member of an archive that is
+  /// stored as it is. Throws Error when the run does not lie within this one.
+  File part(std::uint64_t offset, std::uint64_t length, const std::string& name) const;
+  /// The same file, opened once more.
+  File again() const;
+  /// Whether it is a part(): then nothing lies beside it.
+  bool is_part() const noexcept { return length_.has_value(); }
 
   std::uint64_t size() const;
   /// Reads all of `into`; past the end is an Error that calls the file truncated and names the offset.
@@ -46,6 +56,8 @@ class KILN_API File {
   File(int fd, std::filesystem::path path) : fd_(fd), path_(std::move(path)) {}
   int fd_ = -1;
   std::filesystem::path path_;
+  std::uint64_t begin_ = 0;              ///< where byte 0 is in what fd_ is open on
+  std::optional<std::uint64_t> length_;  ///< of a part
 };
 
 /// A file that is being made under its own name. Unless keep() is called, the destructor removes it.

@@ -9,6 +9,8 @@
 #include <vector>
 
 #include <kiln/block.h>
+#include <kiln/file.h>
+#include <kiln/finding.h>
 #include <kiln/param.h>
 
 namespace kiln {
@@ -32,6 +34,10 @@ struct Inspection {
   std::uint64_t virtual_size = 0;
   std::uint64_t file_size = 0;
   Facts details;  ///< the rest, by the specification's own terms: "creator", "cluster_size"
+  /// Other files, beside this one, that hold the disk's bytes: the extents of a VMDK.
+  std::vector<std::filesystem::path> beside = {};
+  /// What is not as it should be and can be lived with.
+  std::vector<Finding> findings = {};
 };
 
 /// How sure probe() is. `weak` is for a container without a mark of its own (raw): taken when nobody says yes.
@@ -50,16 +56,25 @@ class KILN_API Format {
  public:
   virtual const About& about() const = 0;
   virtual Match probe(const Glimpse&) const = 0;
-  /// Validates the headers. Throws refused() for what points outside of the file, Error for what is damaged.
-  virtual Inspection inspect(const std::filesystem::path&) const = 0;
+  /// Validates the headers. Throws refused() for what points outside of the file, Error for what is damaged, both
+  /// under a code of <kiln/finding.h>.
+  virtual Inspection inspect(const File&) const = 0;
   /// Opens the disk. `below` is given only for kiln's own layers: what an overlay reads where it holds nothing itself;
   /// without it, a file that needs another one is refused.
-  virtual std::shared_ptr<const BlockReader> open(const std::filesystem::path&,
-                                                  std::shared_ptr<const BlockReader> below = nullptr) const = 0;
+  virtual std::shared_ptr<const BlockReader> open(File, std::shared_ptr<const BlockReader> below = nullptr) const = 0;
+  /// Not empty: kiln leaves the container to QEMU's block driver of this name, which runs in the sandbox; open() is
+  /// not called. inspect() checks the file beforehand nevertheless.
+  virtual std::string_view qemu_driver() const { return {}; }
   /// A sink that writes `file` (which must not exist). `size` is the disk's. Options were validated against
   /// about().params.
   virtual std::unique_ptr<BlockSink> create_with(const std::filesystem::path& file, std::uint64_t size,
                                                  const Table& options) const = 0;
+
+  Inspection inspect(const std::filesystem::path& file) const { return inspect(File::open_read(file)); }
+  std::shared_ptr<const BlockReader> open(const std::filesystem::path& file,
+                                          std::shared_ptr<const BlockReader> below = nullptr) const {
+    return open(File::open_read(file), std::move(below));
+  }
 
  protected:
   ~Format() = default;
@@ -93,7 +108,8 @@ class Formats {
   /// Throws invalid() with the nearest name when there is none.
   virtual const Format& get(std::string_view name) const = 0;
   /// The one format whose content this is. Two that both say yes is refused as ambiguous.
-  virtual const Format& detect(const std::filesystem::path&) const = 0;
+  virtual const Format& detect(const File&) const = 0;
+  const Format& detect(const std::filesystem::path& file) const { return detect(File::open_read(file)); }
   virtual std::vector<std::string> names() const = 0;
 
  protected:

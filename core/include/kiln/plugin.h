@@ -10,7 +10,7 @@
 namespace kiln {
 
 /// Raised with every change of a header in this folder that a built plugin could notice.
-inline constexpr std::uint32_t abi = 3;
+inline constexpr std::uint32_t abi = 4;
 
 /// What a plugin exports. Plain data: `abi` and `toolchain` never move, so that a stranger is refused before any C++
 /// object of its is touched. Exactly one of the pointers is set; what it points to is never destroyed.

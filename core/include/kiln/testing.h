@@ -155,7 +155,8 @@ class FakeFormats final : public Formats {
     if (it == formats.end()) throw invalid("there is no format \"" + std::string(name) + '"');
     return *it->second;
   }
-  const Format& detect(const std::filesystem::path&) const override { return get(detected); }
+  using Formats::detect;
+  const Format& detect(const File&) const override { return get(detected); }
   std::vector<std::string> names() const override {
     std::vector<std::string> out;
     for (const auto& [name, format] : formats) out.push_back(name);
@@ -328,6 +329,7 @@ class FakeContext final : public Context {
   std::vector<Command> commands;               ///< every exec()
   std::map<std::string, std::string> outputs;  ///< what exec() returns for a program
   std::vector<std::string> lines, warnings;
+  std::vector<Finding> findings;
   std::vector<Progress> progressed;
   std::function<void(const Progress&)> on_progress;  ///< what else happens meanwhile, for example to a file
   std::string summed_up;
@@ -361,6 +363,7 @@ class FakeContext final : public Context {
   }
   void log(std::string_view line) override { lines.emplace_back(line); }
   void warn(std::string_view text) override { warnings.emplace_back(text); }
+  void found(const Finding& finding) override { findings.push_back(finding); }
   void progress(const Progress& p) override {
     if (stop_source.stop_requested()) throw cancelled();
     progressed.push_back(p);

@@ -10,11 +10,8 @@ class Twin final : public FormatOf<Options> {
  public:
   Twin() : FormatOf({.name = "t-twin", .summary = "Says yes to everything."}, Schema<Options>{}) {}
   Match probe(const Glimpse&) const override { return Match::yes; }
-  Inspection inspect(const std::filesystem::path&) const override { return {}; }
-  std::shared_ptr<const BlockReader> open(const std::filesystem::path&,
-                                          std::shared_ptr<const BlockReader>) const override {
-    return nullptr;
-  }
+  Inspection inspect(const File&) const override { return {}; }
+  std::shared_ptr<const BlockReader> open(File, std::shared_ptr<const BlockReader>) const override { return nullptr; }
 
  protected:
   std::unique_ptr<BlockSink> create(const std::filesystem::path&, std::uint64_t, const Options&) const override {

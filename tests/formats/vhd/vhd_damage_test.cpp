@@ -67,7 +67,7 @@ TEST_F(VhdDamage, ADamagedFooterIsReplacedByItsCopy) {
   EXPECT_EQ(vhd().inspect(bad).details.at("footer"), "damaged, its copy at the start was used");
   test::flip_byte(bad, 50);
   EXPECT_EQ(why_not(bad),
-            "bad is a damaged VHD; get a fresh copy of the file; footer, bytes 64..67: the checksum does not fit, and "
+            "bad is damaged; get a sound copy of the file; footer, bytes 64..67: the checksum does not fit, and "
             "there is no intact copy");
   const auto copy_damaged = copy("dynamic");
   test::flip_byte(copy_damaged, 3);
@@ -77,7 +77,7 @@ TEST_F(VhdDamage, ADamagedFooterIsReplacedByItsCopy) {
 TEST_F(VhdDamage, OfAFixedDiskHasNoCopyToFallBackTo) {
   const auto bad = copy("fixed");
   test::flip_byte(bad, 10 * MiB + 50);
-  EXPECT_EQ(why_not(bad).substr(0, 20), "bad is a damaged VHD");
+  EXPECT_EQ(why_not(bad).substr(0, 14), "bad is damaged");
   test::cut_file(bad, 9 * MiB);
   EXPECT_EQ(why_not(bad),
             "bad is not a VHD, or its end is missing; give the format that it has; neither the last 512 bytes nor the "
@@ -98,7 +98,7 @@ TEST_F(VhdDamage, AFixedDiskLongerOrShorterThanItSaysIsRefused) {
   test::edit_footer(bad, [](std::span<std::byte> f) { put_be<std::uint64_t>(f, 48, 9 * MiB); });
   EXPECT_EQ(
       why_not(bad),
-      "bad is a damaged VHD; get a fresh copy of the file; footer, bytes 48..55: a disk of 9437184 bytes, but the "
+      "bad is damaged; get a sound copy of the file; footer, bytes 48..55: a disk of 9437184 bytes, but the "
       "file holds 10485760");
 }
 
@@ -133,7 +133,7 @@ TEST_F(VhdDamage, BlocksOutsideOrOnOneAnotherAreNamed) {
   auto bad = copy("dynamic");
   set_block(1, 4 + 4097);  // where block 2 is
   EXPECT_EQ(why_not(bad),
-            "bad is a damaged VHD; get a fresh copy of the file; block table: two structures share the "
+            "bad is damaged; get a sound copy of the file; block table: two structures share the "
             "bytes at 2099712");
   for (const std::uint32_t metadata : {0u, 1u, 3u}) {
     bad = copy("dynamic");
@@ -153,7 +153,7 @@ TEST_F(VhdDamage, TwoFootersThatDisagreeAreNoDisk) {
   test::edit(bad, std::filesystem::file_size(bad) - 512, 512, 64,
              [](std::span<std::byte> f) { put_be<std::uint32_t>(f, 60, 2); });
   EXPECT_EQ(why_not(bad),
-            "bad is a damaged VHD; get a fresh copy of the file; bytes 40..63: the footer and its copy at "
+            "bad is damaged; get a sound copy of the file; bytes 40..63: the footer and its copy at "
             "the start disagree about size or type");
 }
 
