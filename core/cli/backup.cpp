@@ -36,7 +36,7 @@ class ThrowAway {
       : call_(call), instances_(call.services.instances()) {
     LaunchSpec spec;
     spec.image = backup.image.id;
-    spec.name = of + "-verify-" + random_hex(3);
+    spec.name = of.substr(0, 49) + "-verify-" + random_hex(3);  // 63 characters at most
     spec.network = "isolated";
     name_ = call.services.machines().launch(spec, {activity.bytes(), {}, {}}).instances.front().name;
   }

@@ -38,7 +38,7 @@ std::string service_text(Call& call, const std::string& instance) {
     if (call.args.has(option)) command += fmt::format(" --{} {}", option, command_word(call.args.text(option)));
   return fmt::format(
       "[Unit]\nDescription=Backup of the kiln instance {}\n\n"
-      "[Service]\nType=oneshot\nEnvironment={}\nExecStart={}\n",
+      "[Service]\nType=oneshot\nKillMode=process\nEnvironment={}\nExecStart={}\n",
       instance, word("KILN_HOME=" + call.services.home().root().string()), command);
 }
 

@@ -152,12 +152,11 @@ std::vector<Launched> HostMachines::resume(const ImageEntry& entry, const Launch
 /// They believe that it is the time of the capture. Who has no agent finds out by itself, if at all.
 void HostMachines::set_clocks(const std::vector<Launched>& launched) const {
   constexpr Duration patience = std::chrono::seconds(3);
-  try {
-    for (const Launched& one : launched)
+  for (const Launched& one : launched) try {
       if (!one.was_there) GuestAccess::open(instances_.get(one.name), stop_, patience).set_clock(patience);
-  } catch (const Error&) {
-    // they run, which is what was asked for
-  }
+    } catch (const Error&) {
+      // it runs, which is what was asked for
+    }
 }
 
 void HostMachines::personalise(const std::vector<Instance>& made, const LaunchSpec& spec,

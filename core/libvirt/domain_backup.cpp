@@ -110,7 +110,8 @@ void remove_checkpoint(virDomainPtr domain, const std::string& name) {
 
 bool is_backing_up_to(virDomainPtr domain, const std::filesystem::path& folder) {
   const std::unique_ptr<char, Freed<free>> xml(virDomainBackupGetXMLDesc(domain, 0));
-  return xml && std::string_view(xml.get()).find(folder.string() + "/") != std::string_view::npos;
+  // Its last part alone: what comes before may be written with entities.
+  return xml && std::string_view(xml.get()).find(folder.filename().string() + "/") != std::string_view::npos;
 }
 
 DomainBackup::DomainBackup(std::shared_ptr<Connection> connection, DomainHandle domain, const DomainPlace& place,

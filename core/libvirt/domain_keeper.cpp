@@ -73,13 +73,14 @@ class DomainGuest final : public FreezableGuest {
   }
 
   /// An agent that keeps file systems frozen refuses to tell the time.
-  std::string thaw() override {
-    thawed_ = virDomainFSThaw(reached_->domain.get(), nullptr, 0, 0) >= 0;
-    if (thawed_) return "";
+  Thawed thaw() override {
+    const int file_systems = virDomainFSThaw(reached_->domain.get(), nullptr, 0, 0);
+    thawed_ = file_systems >= 0;
+    if (thawed_) return {.file_systems = static_cast<std::uint64_t>(file_systems)};
     const Error error = libvirt_error("the guest agent did not thaw");
     thawed_ = tells_time();
     if (!thawed_) throw error;
-    return error.what();
+    return {.words = error.what()};
   }
 
   bool is_thawed() override { return thawed_; }

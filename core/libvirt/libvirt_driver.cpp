@@ -234,8 +234,14 @@ Stopped LibvirtDriver::stop(const Instance& instance, Duration limit, const std:
   const auto connection = state_->connect(instance.connect, stop);
   const DomainHandle domain = get_domain(*connection, instance);
   if (state_of(*connection, instance).state != Instance::State::running) return Stopped::already;
-  if (virDomainShutdown(domain.get()) == 0 && ended_within(*connection, instance, limit, stop))
-    return Stopped::by_guest;
+  for (const auto until = Clock::now() + limit;;) {
+    const bool asked = virDomainShutdown(domain.get()) == 0;
+    const auto left = std::chrono::duration_cast<Duration>(until - Clock::now());
+    // What was refused may be possible in a moment: something else works on the domain.
+    if (ended_within(*connection, instance, asked ? left : std::min<Duration>(left, 500ms), stop))
+      return Stopped::by_guest;
+    if (asked || Clock::now() >= until) break;
+  }
   const bool gracefully = virDomainDestroyFlags(domain.get(), VIR_DOMAIN_DESTROY_GRACEFUL) == 0;
   if (!gracefully && virDomainDestroy(domain.get()) != 0 &&
       state_of(*connection, instance).state == Instance::State::running)

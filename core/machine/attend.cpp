@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <thread>
 
 #include <nlohmann/json.hpp>
 
@@ -100,6 +101,18 @@ std::optional<pid_t> start_attended(const std::filesystem::path& folder, const s
   const auto [end, error] = std::from_chars(heard.data(), heard.data() + heard.size(), pid);
   if (error != std::errc{} || pid <= 0) return std::nullopt;
   return pid;
+}
+
+void remove_instance_folder(const std::filesystem::path& folder) {
+  using namespace std::chrono_literals;
+  // The attendant renames what it wrote, so names come and go meanwhile.
+  for (const auto until = Clock::now() + 3s;; std::this_thread::sleep_for(10ms)) {
+    std::error_code error;
+    std::filesystem::remove_all(folder, error);
+    if (!error) return;
+    const bool written_to = error == std::errc::directory_not_empty || error == std::errc::no_such_file_or_directory;
+    if (!written_to || Clock::now() >= until) throw system_error("cannot remove " + folder.string(), error.value());
+  }
 }
 
 void attend(int in, int out) {

@@ -21,6 +21,10 @@ std::optional<pid_t> start_attended(const std::filesystem::path& folder, const s
 /// and writes ended.json into the working folder. Holds no lock of kiln's.
 void attend(int in, int out);
 
+/// Removes the folder of an instance that has ended, waiting for an attendant that writes into it once more. Throws
+/// Error when it is still there after some seconds.
+void remove_instance_folder(const std::filesystem::path&);
+
 /// Waits for the attendant of a QEMU that just ended, at most some seconds: then what it has to say is there.
 /// Made while QEMU still runs.
 class Attendant {

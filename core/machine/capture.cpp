@@ -17,6 +17,7 @@
 #include "machine/memory_state.h"
 #include "machine/nbd_reader.h"
 #include "machine/point.h"
+#include "machine/qemu.h"
 #include "machine/space_watch.h"
 
 namespace kiln {
@@ -124,8 +125,20 @@ struct StillMemory {
   Duration still{};
 };
 
+/// A disk that fills up meanwhile would stop other machines too.
+void require_room_for_memory(const CaptureTarget& target, std::uint64_t memory) {
+  constexpr std::uint64_t spare = 256u << 20;
+  const std::uint64_t free = std::filesystem::space(target.scratch).available;
+  if (free < memory + spare)
+    throw Error("the memory of " + target.name + " may take " + format_bytes(memory) + ", and " + format_bytes(free) +
+                    " are free",
+                "free some space, or choose another folder with --scratch", {target.scratch.string()});
+}
+
 Point still_point(Fleece& fleece, const CaptureTarget& target, const CaptureSpec& spec, bool runs,
                   StillMemory& memory) {
+  std::optional<FileLock> turn;  // kiln stop does not take the silence for a QEMU that hangs
+  if (!target.agent_turn.empty()) turn = FileLock::exclusive(target.agent_turn / machine_file::memory_lock);
   const auto begin = Clock::now();
   const PointTaker taker{.spec = spec, .machine = target.name, .take = [&] {
                            if (runs) fleece.pause();
@@ -267,6 +280,7 @@ Capture capture_running(const CaptureTarget& target, const CaptureSpec& spec, st
   const bool busy = runs && is_busy(qmp);
   const auto serving = std::make_shared<Serving>(std::move(qmp), std::move(drives), target, busy);
   serving->space();
+  if (spec.with_memory) require_room_for_memory(target, std::stoull(capture.facts.at("machine.memory")));
   for (std::size_t i = 0; i < changes.size(); ++i) forget_others(serving->fleece, i, changes[i]);
 
   StillMemory memory;

@@ -28,7 +28,8 @@ struct CaptureTarget {
   std::string name;             ///< for messages
   std::filesystem::path qmp;    ///< a monitor that nobody else needs for as long
   std::filesystem::path agent;  ///< empty: there is none
-  /// An instance's folder: other kilns that talk to its agent are waited for. Empty: of no instance.
+  /// An instance's folder: other kilns that talk to its agent are waited for, and are told when its QEMU saves memory
+  /// and hears nobody. Empty: of no instance.
   std::filesystem::path agent_turn = {};
   std::filesystem::path scratch;  ///< this machine's own, absolute, writable for QEMU; removed if empty then
   std::filesystem::path socket;   ///< in a private folder; QEMU will serve the disks there

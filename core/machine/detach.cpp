@@ -9,6 +9,7 @@
 
 #include "machine/disk_server.h"
 #include "machine/qemu.h"
+#include "machine/rewrite.h"
 #include "qmp/qmp.h"
 
 namespace kiln {
@@ -60,6 +61,15 @@ void stream(Qmp& qmp, std::size_t disk, const std::stop_token& stop, const Told&
   wait_for_job(qmp, job, stop, told);
 }
 
+/// A stream ends with tables that only QEMU's memory holds: nobody may be told before they are on the host's disk. Its
+/// monitor for programs has no command for that.
+void flush(Qmp& qmp, std::size_t disk) {
+  const json said =
+      qmp.execute("human-monitor-command", {{"command-line", "qemu-io " + disk_node_name(disk) + " flush"}}, 10min);
+  if (const std::string words = said.is_string() ? said.get<std::string>() : ""; !words.empty())
+    throw Error("the disk could not be written: " + printable(words), "is the host's disk full?");
+}
+
 Qmp connect(const Instance& instance) {
   const auto monitor = instance.folder / machine_file::capture;
   try {
@@ -86,14 +96,17 @@ void detach_disks(const Instance& instance, const std::stop_token& stop, const T
     // Not stopped by the token: it has to be able to say "cancel". The monitor of captures, which must wait meanwhile;
     // whoever stops the machine uses the other one.
     Qmp qmp = connect(instance);
-    for (std::size_t disk = 0; disk <= instance.data.size(); ++disk)
+    for (std::size_t disk = 0; disk <= instance.data.size(); ++disk) {
       stream(qmp, disk, stop, of_all(instance, disk, told));
+      flush(qmp, disk);
+    }
     return;
   }
   for (std::size_t disk = 0; disk <= instance.data.size(); ++disk) {
     const DiskServer server(instance, disk, stop);
     Qmp qmp = Qmp::connect(server.monitor(), 5s, {}, "qemu-storage-daemon");
     stream(qmp, disk, stop, of_all(instance, disk, told));
+    flush(server);
   }
 }
 

@@ -150,6 +150,18 @@ std::size_t end_exports(Qmp& qmp) {
   return others;
 }
 
+/// Returns whether there are any still. A job that saves memory waits, when it has ended, until somebody has seen it.
+bool end_jobs(Qmp& qmp) {
+  bool any = false;
+  for (const json& job : qmp.execute("query-jobs")) {
+    const std::string id = text(job, "id");
+    if (!id.starts_with(prefix)) continue;
+    any = true;
+    try_to(qmp, text(job, "status") == "concluded" ? "job-dismiss" : "job-cancel", {{"id", id}});
+  }
+  return any;
+}
+
 }  // namespace
 
 std::vector<GuestDrive> writable_drives(Qmp& qmp) {
@@ -163,15 +175,13 @@ std::vector<GuestDrive> writable_drives(Qmp& qmp) {
   return drives;
 }
 
-bool clear_fleeces(Qmp& qmp) {
+bool clear_fleeces(Qmp& qmp, bool serves) {
   const std::vector<std::string> ours = our_nodes(qmp);
-  if (ours.empty()) return true;
+  if (ours.empty() && !serves) return true;
   // While we export something the server is ours: QEMU has one, and its start fails when it runs.
-  const bool is_ours = any_with(qmp, "query-block-exports", "id");
+  const bool is_ours = serves || any_with(qmp, "query-block-exports", "id");
   if (end_exports(qmp) == 0 && is_ours) try_to(qmp, "nbd-server-stop", json::object());
-  for (const json& job : qmp.execute("query-jobs"))
-    if (text(job, "id").starts_with(prefix)) try_to(qmp, "job-cancel", {{"id", text(job, "id")}});
-  gone_within(10s, [&] { return any_with(qmp, "query-jobs", "id"); });
+  gone_within(10s, [&] { return end_jobs(qmp); });
   for (const std::string& node : ours) try_to(qmp, "blockdev-del", {{"node-name", node}});
   return our_nodes(qmp).empty();
 }
@@ -182,16 +192,18 @@ std::string Fleece::export_name(std::size_t drive) {
 
 int clear_when_left(const std::filesystem::path& monitor, int word) {
   ignore_ends_of_sessions();
-  bool paused = false;
+  bool paused = false, serves = false;
   for (char byte = 0; ::read(word, &byte, 1) == 1;) {
     if (byte == 'd') return 0;
-    paused = byte == 'p';
+    if (byte == 'p' || byte == 'r') paused = byte == 'p';
+    if (byte == 's' || byte == 'n') serves = byte == 's';
   }
   // A QEMU that hangs, or saves memory, hears nobody: as long as it is there it may come back.
   for (; is_listened_to(monitor); std::this_thread::sleep_for(1s)) try {
       Qmp qmp = Qmp::connect(monitor, 60s);
-      if (std::exchange(paused, false)) try_to(qmp, "cont", json::object());
-      if (clear_fleeces(qmp)) return 0;
+      if (paused) qmp.execute("cont", 60s);
+      paused = false;
+      if (clear_fleeces(qmp, serves)) return 0;
     } catch (const Error&) {
     }
   return 1;
@@ -214,8 +226,7 @@ Fleece::Fleece(Qmp qmp, const std::filesystem::path& monitor, std::vector<GuestD
 Fleece::~Fleece() {
   try {
     if (paused_) resume();
-    clear_fleeces(qmp_);
-    tell_keeper('d');
+    if (clear_fleeces(qmp_, serves_)) tell_keeper('d');
   } catch (const std::exception&) {
     // QEMU is gone, or hangs: the keeper goes on trying
   }
@@ -287,9 +298,15 @@ void Fleece::take() {
 
 void Fleece::serve(const std::string& socket, const std::vector<std::vector<std::string>>& bitmaps) {
   const json address{{"type", "unix"}, {"data", {{"path", socket}}}};
+  tell_keeper('s');
+  serves_ = true;
   try {
     qmp_.execute("nbd-server-start", {{"addr", address}});
   } catch (const Error& error) {
+    if (!is_cancelled(error)) {
+      tell_keeper('n');
+      serves_ = false;
+    }
     throw Error(error.what(), "when something else uses the NBD server of that qemu, wait until it is done");
   }
   for (std::size_t i = 0; i < drives_.size(); ++i)

@@ -42,13 +42,14 @@ struct GuestDrive {
 /// Disks in QEMU's order, then what holds the firmware's variables. Throws Error when there is no disk.
 std::vector<GuestDrive> writable_drives(Qmp&);
 
-/// Ends what a kiln that was killed has left in this QEMU: exports, jobs and nodes of ours. Bitmaps stay. False: not
-/// all of it is gone yet.
-bool clear_fleeces(Qmp&);
+/// Ends what a kiln that was killed has left in this QEMU: exports, jobs and nodes of ours. Bitmaps stay. `serves`: the
+/// NBD server is ours, also when nothing is exported yet. False: not all of it is gone yet.
+bool clear_fleeces(Qmp&, bool serves = false);
 
 /// What the keeper does (keeper.h): clears the QEMU behind `monitor` when `word` ends without a last byte 'd'. A fleece
 /// that nobody reads would slow the guest down, and take more of the host's disk with each of its writes. Between the
-/// bytes 'p' and 'r' the machine stands still, and goes on in that case.
+/// bytes 'p' and 'r' the machine stands still, and goes on in that case; 's' says that the NBD server is ours, 'n' that
+/// it is not.
 int clear_when_left(const std::filesystem::path& monitor, int word);
 
 /// One thread. The destructor leaves nothing in QEMU but the bitmaps; the guest is not disturbed by it. When this
@@ -88,7 +89,7 @@ class Fleece {
   Qmp qmp_;
   std::vector<GuestDrive> drives_;
   std::string bitmap_;
-  bool paused_ = false;
+  bool paused_ = false, serves_ = false;
 };
 
 }  // namespace kiln

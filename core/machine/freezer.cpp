@@ -44,13 +44,13 @@ class AgentGuest final : public FreezableGuest {
     const json answer = agent_->execute("guest-fsfreeze-freeze", limit);
     return answer.is_number_unsigned() ? answer.get<std::uint64_t>() : 0;
   }
-  std::string thaw() override {
-    if (!agent_) return "";
+  Thawed thaw() override {
+    if (!agent_) return {};
     try {
-      agent_->execute("guest-fsfreeze-thaw", 5s);
-      return "";
+      const json answer = agent_->execute("guest-fsfreeze-thaw", 5s);
+      return {.file_systems = answer.is_number_unsigned() ? std::optional(answer.get<std::uint64_t>()) : std::nullopt};
     } catch (const std::exception& error) {
-      return error.what();
+      return {.words = error.what()};
     }
   }
   bool is_thawed() override { return agent_ && agent_->execute("guest-fsfreeze-status", 5s) == "thawed"; }
@@ -115,8 +115,8 @@ class Freezer {
 
   bool freeze() {
     try {
-      const std::uint64_t file_systems = guest_.freeze(task_.limit);
-      tell({{"frozen", file_systems}, {"ms", since_asked().count()}});
+      file_systems_ = guest_.freeze(task_.limit);
+      tell({{"frozen", file_systems_}, {"ms", since_asked().count()}});
       return true;
     } catch (const std::exception& error) {
       tell({{"refused", error.what()}});
@@ -132,7 +132,11 @@ class Freezer {
       if (lost && !guest_.reach_again()) return false;
       lost = false;
       try {
-        if (const std::string words = guest_.thaw(); !words.empty()) words_ = words;
+        const FreezableGuest::Thawed thawed = guest_.thaw();
+        if (!thawed.words.empty()) words_ = thawed.words;
+        // The first answer counts. Fewer than were frozen: somebody in the guest has thawed them before us.
+        if (thawed.file_systems && !std::exchange(counted_, true) && *thawed.file_systems < file_systems_)
+          by_word_ = false;
         frozen_ = since_asked();
         if (guest_.is_thawed()) return true;
       } catch (const std::exception&) {
@@ -146,7 +150,8 @@ class Freezer {
   const FreezerTask task_;
   Clock::time_point asked_{};
   Duration frozen_{};
-  bool by_word_ = false;
+  bool by_word_ = false, counted_ = false;
+  std::uint64_t file_systems_ = 0;
   std::string words_;
 };
 

@@ -11,11 +11,12 @@
 //     {"agent": false}            no agent answered: nothing was frozen, nothing follows
 //     {"refused": "…"}            the agent's words, or that it did not answer, or that the guest is frozen already
 //     {"thawed": true, "ms": 31, "by": "word", "words": ""}
-//         `ms` from before the freeze until the thaw; `by`: "word", or "limit" when it thawed unasked. `thawed` false:
-//         the agent did not say so for ten minutes, or the machine is gone
+//         `ms` from before the freeze until the thaw; `by`: "word", or "limit" when it thawed unasked, by this program
+//         or by somebody else. `thawed` false: the agent did not say so for ten minutes, or the machine is gone
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include <kiln/value.h>
@@ -36,8 +37,11 @@ class FreezableGuest {
   /// Returns the number of file systems. When it throws, the guest may be frozen all the same, wholly or partly, or
   /// become so later.
   virtual std::uint64_t freeze(Duration limit) = 0;
-  /// Returns the agent's complaint: a hook may fail although the file systems are thawed.
-  virtual std::string thaw() = 0;
+  struct Thawed {
+    std::optional<std::uint64_t> file_systems = {};  ///< that were frozen until now; nothing: it did not say
+    std::string words = {};  ///< the agent's complaint: a hook may fail although the file systems are thawed
+  };
+  virtual Thawed thaw() = 0;
   virtual bool is_thawed() = 0;
   /// After something has thrown. False: the machine is gone.
   virtual bool reach_again() = 0;

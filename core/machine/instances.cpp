@@ -4,7 +4,6 @@
 #include <cerrno>
 #include <csignal>
 #include <fstream>
-#include <thread>
 
 #include <nlohmann/json.hpp>
 
@@ -48,19 +47,6 @@ void kill_now(const ProcessId& process) {
   signal_process(process, SIGKILL);
   wait_gone(process, 10s);
   attendant.wait();
-}
-
-/// The attendant of a QEMU that has just ended may write once more, and rename what it wrote, while the folder is
-/// being emptied.
-void remove_folder(const std::filesystem::path& folder) {
-  for (const auto until = Clock::now() + 3s;; std::this_thread::sleep_for(10ms)) {
-    std::error_code error;
-    std::filesystem::remove_all(folder, error);
-    if (!error) return;
-    const bool written_to = error == std::errc::directory_not_empty || error == std::errc::no_such_file_or_directory;
-    if (!written_to || Clock::now() >= until)
-      throw system_error("cannot remove " + folder.string(), error.value());
-  }
 }
 
 Instance broken(const std::filesystem::path& folder) {
@@ -190,6 +176,9 @@ Stopped Instances::stop(const std::string& name, Duration limit, std::stop_token
   const Instance instance = get(name);
   if (Driver* driver = driver_of(instance)) return driver->stop(instance, limit, stop);
   if (instance.state != Instance::State::running) return Stopped::already;
+  if (limit != Duration(0) && !FileLock::try_exclusive(instance.folder / machine_file::memory_lock))
+    throw Error("a capture saves the memory of instance \"" + name + "\" right now",
+                "try again when it is done, or kill the machine with --timeout 0s");
   const Attendant attendant(instance.process);
   const auto gone = [&](Duration within) {
     if (!gone_within(instance.process, within, stop)) return false;
@@ -226,7 +215,7 @@ std::optional<Error> Instances::remove(const std::string& name, bool force) cons
   } else {
     end_unrecorded(instance);
   }
-  remove_folder(instance.folder);
+  remove_instance_folder(instance.folder);
   return given_up;
 }
 

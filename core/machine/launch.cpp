@@ -55,7 +55,11 @@ class NewFolders {
   ~NewFolders() {
     std::error_code ignored;
     std::filesystem::remove_all(staging_, ignored);
-    for (const auto& folder : moved_) std::filesystem::remove_all(folder, ignored);
+    for (const auto& folder : moved_) try {
+        remove_instance_folder(folder);
+      } catch (const Error&) {
+        // it stays, as a broken instance that can be removed
+      }
   }
 
   std::filesystem::path make(const std::string& name) const {

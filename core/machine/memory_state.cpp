@@ -51,6 +51,15 @@ void run_job(Qmp& qmp, const char* command, const std::string& node) {
   }
 }
 
+/// What could not be written whole would fill the host's disk for as long as it is open.
+void forget(Qmp& qmp, const std::string& node) {
+  try {
+    qmp.execute("blockdev-del", {{"node-name", node}});
+  } catch (const Error&) {
+    // it is in use, or was never there
+  }
+}
+
 /// What save_memory() makes, and nothing that leads out of the file (docs/interop/qcow2 of QEMU: version at byte 4,
 /// backing file at 8, encryption at 32, incompatible features at 72).
 void require_plain(const std::filesystem::path& file) {
@@ -111,6 +120,7 @@ File save_memory(Qmp& qmp, const std::filesystem::path& file, const std::string&
   } catch (const Error& error) {
     std::filesystem::remove(file);
     if (is_cancelled(error)) throw;
+    forget(qmp, node);
     throw Error("cannot save the machine's memory: " + std::string(error.what()),
                 error.hint().empty() ? "capture it without --with-memory" : error.hint());
   }

@@ -7,7 +7,6 @@
 
 #include <kiln/file.h>
 
-#include "machine/disk_server.h"
 #include "machine/qemu.h"
 #include "qmp/json_socket.h"
 
@@ -60,6 +59,12 @@ void rewrite_disk(const Instance& instance, std::size_t number, const BlockReade
     done += run.count * chunk_size;
     if (told) told(done, total);
   }
+  expect(nbd_flush(nbd.get(), 0), "write");
+  expect(nbd_shutdown(nbd.get(), 0), "close");
+}
+
+void flush(const DiskServer& server) {
+  const Nbd nbd = connect(server);
   expect(nbd_flush(nbd.get(), 0), "write");
   expect(nbd_shutdown(nbd.get(), 0), "close");
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "disk/difference.h"
+#include "machine/disk_server.h"
 #include "machine/instances.h"
 
 namespace kiln {
@@ -17,6 +18,9 @@ namespace kiln {
 void rewrite_disk(const Instance&, std::size_t disk, const BlockReader& wanted, const std::vector<ChunkRun>& runs,
                   const std::stop_token& stop,
                   const std::function<void(std::uint64_t done, std::uint64_t total)>& told = {});
+
+/// Waits until all that the server was told is on the host's disk. Throws Error when it is not.
+void flush(const DiskServer&);
 
 /// Puts `wanted` in place of the firmware's variables, in one step. Throws refused() when they do not fit the machine's
 /// firmware. Of a BIOS machine there are none: nothing is done.

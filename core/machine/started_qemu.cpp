@@ -6,7 +6,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include "machine/attend.h"
 #include "machine/memory_state.h"
 #include "machine/serial.h"
 #include "qmp/qmp.h"
@@ -29,7 +28,9 @@ std::optional<ProcessId> start_tpm(const std::filesystem::path& folder, const Ma
   std::filesystem::remove(socket);
   const pid_t pid = start_daemon(*command, folder / machine_file::qemu_log, folder);
   for (int tries = 0; !std::filesystem::exists(socket); ++tries) {
-    if (tries == 500 || !identify(pid)) throw did_not_start(folder);
+    const auto process = identify(pid);
+    if (tries == 500 && process) signal_process(*process, SIGKILL);
+    if (tries == 500 || !process) throw did_not_start(folder);
     std::this_thread::sleep_for(10ms);
   }
   return identify(pid);
@@ -58,6 +59,8 @@ void end_unrecorded(const Instance& instance, const std::stop_token& stop) {
   if (!is_listened_to(socket)) return;  // nobody is there, as it should be
   try {
     Qmp::connect(socket, 10s, stop).execute("quit", 5s);
+    for (const auto until = Clock::now() + 30s; is_listened_to(socket); std::this_thread::sleep_for(20ms))
+      if (Clock::now() >= until) throw Error("it does not end");
   } catch (const Error& error) {
     if (is_cancelled(error)) throw;
     if (!is_listened_to(socket)) return;  // it has ended meanwhile
@@ -72,6 +75,7 @@ StartedQemu::StartedQemu(std::filesystem::path folder, const MachineSpec& machin
   try {
     process_ = identify(start_attended(folder_, machine.name, qemu_arguments(machine)).value_or(0));
     if (!process_) throw did_not_start(folder_);
+    attendant_.emplace(*process_);
   } catch (...) {
     if (tpm_) signal_process(*tpm_, SIGKILL);  // nobody will connect to it
     throw;
@@ -80,10 +84,9 @@ StartedQemu::StartedQemu(std::filesystem::path folder, const MachineSpec& machin
 
 StartedQemu::~StartedQemu() {
   if (kept_) return;
-  const Attendant attendant(*process_);
   if (signal_process(*process_, SIGKILL)) wait_gone(*process_, 10s);
   if (tpm_) signal_process(*tpm_, SIGKILL);
-  attendant.wait();
+  attendant_->wait();
 }
 
 void StartedQemu::go_on_from_memory(const std::stop_token& stop) const {

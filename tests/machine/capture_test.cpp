@@ -165,7 +165,7 @@ TEST_F(CaptureGuest, IsTheDiskAtOneMomentWhileThePatternGoesOn) {
     std::this_thread::sleep_for(3s);  // it overwrites what was captured
     const std::vector<std::uint64_t> numbers = numbers_on(disk);
     const std::uint64_t last = *std::ranges::max_element(numbers);
-    EXPECT_GT(last, before + 10) << "the guest goes on writing";
+    EXPECT_GT(last, before) << "the guest goes on writing";
     EXPECT_EQ(numbers, numbers_until(last));
     before = last;
   }

@@ -105,12 +105,23 @@ TEST(Freeze, ThawsWhenItIsForgotten) {
 TEST(Freeze, ThawsAtItsLimit) {
   test::TempDir dir;
   Agent agent(dir / "a.sock");
-  Freeze freeze = Freeze::begin(dir / "a.sock", 5s, 300ms);
+  Freeze freeze = Freeze::begin(dir / "a.sock", 5s, 1s);
   ASSERT_EQ(freeze.answer(), Freeze::Answer::frozen);
   EXPECT_TRUE(soon([&] { return !agent.frozen(); }));
   const Freeze::Report report = freeze.thaw();
   EXPECT_FALSE(report.held);
   EXPECT_TRUE(report.thawed);
+}
+
+TEST(Freeze, ThatSomebodyElseHasThawedWasNotHeld) {
+  test::TempDir dir;
+  Agent agent(dir / "a.sock", [](const std::string& command) {
+    return command == "guest-fsfreeze-thaw" ? std::optional("{\"return\": 1}\n") : std::nullopt;
+  });
+  Freeze freeze = Freeze::begin(dir / "a.sock", 5s, 60s);
+  ASSERT_EQ(freeze.answer(), Freeze::Answer::frozen);
+  EXPECT_EQ(freeze.file_systems(), 2u);
+  EXPECT_FALSE(freeze.thaw().held);
 }
 
 TEST(Freeze, ThawsWhenItsProcessGroupIsKilled) {

@@ -40,7 +40,7 @@ class Machines : public testing::Test {
     const LaunchBase base{{image, "qcow2"}, "img-1", "web:1", "web", test::disk_size(image)};
     return instances_.get(instances_.launch(base, spec, {"tcg", ""}).front().name);
   }
-  Health health(const Instance& instance) const { return health_of({instance}).at(0); }
+  Health health(const Instance& instance) const { return health_of({instance}, 10s).at(0); }
   static void wait_for(const Instance& instance, const std::string& text) {
     for (int i = 0; i < 6000; ++i) {
       if (read_text(instance.folder / "serial.log").find(text) != std::string::npos) return;
