@@ -10,6 +10,7 @@
 #include <optional>
 
 #include <kiln/file.h>
+#include <kiln/layout.h>
 #include <kiln/plugin.h>
 
 #include "engine/signatures.h"
@@ -139,6 +140,20 @@ struct Registry::State {
   }
 };
 
+/// A container without a mark of its own is taken for what it holds, never for want of anything better.
+void require_disk(const File& file, const Format& format) {
+  const auto disk = format.open(file.again());
+  const std::string kind = look_at(*disk).kind;
+  if (kind == "luks")
+    throw refused(file.path().string() + " is encrypted", "decrypt it first (cryptsetup)", {"byte 0: a LUKS header"})
+        .as(code::encrypted);
+  if (kind == "none")
+    throw invalid(file.path().string() + " is no disk that kiln recognises",
+                  "if it is the bytes of a disk as they are, say so: format = \"raw\", or --format raw",
+                  {"no format's mark, no partition table and no file system was found in it"})
+        .as(code::unknown_format);
+}
+
 Registry::Registry(std::vector<fs::path> folders) : state_(std::make_unique<State>()) {
   state_->folders = std::move(folders);
   for (const fs::path& folder : state_->folders) {
@@ -184,6 +199,7 @@ const Format& Registry::detect(const File& file) const {
                   {"installed formats: " + listing(names())})
         .as(code::unknown_format);
   const std::vector<const Format*>& found = sure.empty() ? weak : sure;
+  if (sure.empty() && found.size() == 1) require_disk(file, *found.front());
   if (found.size() == 1) return *found.front();
   if (found.empty())
     throw invalid(name_of_file + " is in no format that is installed", "installed: " + listing(names()))

@@ -49,11 +49,14 @@ std::filesystem::path behind_links(std::filesystem::path path) {
 
 File File::open_read(const std::filesystem::path& path) {
   // O_NONBLOCK: opening a FIFO must not wait for a writer.
+  struct stat before {};  // a socket cannot be opened at all
+  if (::stat(path.c_str(), &before) == 0 && S_ISSOCK(before.st_mode))
+    throw invalid(path.string() + " is not a regular file", "give the path of a file").as(code::not_a_file);
   File file(open_or_throw(path, O_RDONLY | O_NONBLOCK, "open"), path);
   struct stat st {};
   if (::fstat(file.fd_, &st) != 0) throw system_error("cannot stat " + path.string(), errno);
   if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
-    throw invalid(path.string() + " is not a regular file", "give the path of a file");
+    throw invalid(path.string() + " is not a regular file", "give the path of a file").as(code::not_a_file);
   return file;
 }
 

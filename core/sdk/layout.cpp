@@ -1,4 +1,4 @@
-#include "layout.h"
+#include <kiln/layout.h>
 
 #include <algorithm>
 #include <array>
@@ -8,20 +8,20 @@
 
 #include <kiln/endian.h>
 
-namespace kiln::import {
+namespace kiln {
 namespace {
 
-using Bytes = std::vector<std::byte>;
+using Piece = std::vector<std::byte>;
 
-/// Bytes of the disk, zeros past its end.
-Bytes read(const BlockReader& disk, std::uint64_t offset, std::size_t length) {
-  Bytes out(length);
+/// Piece of the disk, zeros past its end.
+Piece read(const BlockReader& disk, std::uint64_t offset, std::size_t length) {
+  Piece out(length);
   if (offset < disk.size())
     disk.read(offset, std::span(out).first(std::min<std::uint64_t>(length, disk.size() - offset)));
   return out;
 }
 
-bool has(const Bytes& bytes, std::size_t at, std::string_view text) {
+bool has(const Piece& bytes, std::size_t at, std::string_view text) {
   return at + text.size() <= bytes.size() && std::memcmp(bytes.data() + at, text.data(), text.size()) == 0;
 }
 
@@ -35,18 +35,18 @@ std::string joined(bool bios, bool uefi) {
 }
 
 /// The first 440 bytes of a disk that starts under BIOS are code.
-bool has_boot_code(const Bytes& sector) {
+bool has_boot_code(const Piece& sector) {
   return std::any_of(sector.begin(), sector.begin() + 440, [](std::byte b) { return b != std::byte{0}; });
 }
 
-Layout gpt(const BlockReader& disk, const Bytes& first, std::uint64_t sector) {
-  const Bytes header = read(disk, sector, 512);
+DiskLayout gpt(const BlockReader& disk, const Piece& first, std::uint64_t sector) {
+  const Piece header = read(disk, sector, 512);
   const auto entries_at = get_le<std::uint64_t>(header, 72);
   const auto count = std::min<std::uint32_t>(get_le<std::uint32_t>(header, 80), 128);
   const auto size = get_le<std::uint32_t>(header, 84);
   bool uefi = false, bios = has_boot_code(first);
   if (size >= 128 && size <= 1024 && entries_at < disk.size() / sector) {
-    const Bytes table = read(disk, entries_at * sector, std::size_t{count} * size);
+    const Piece table = read(disk, entries_at * sector, std::size_t{count} * size);
     for (std::size_t i = 0; i < count; ++i) {
       uefi = uefi || has(table, i * size, efi_system);
       bios = bios || has(table, i * size, bios_boot);
@@ -56,7 +56,7 @@ Layout gpt(const BlockReader& disk, const Bytes& first, std::uint64_t sector) {
 }
 
 /// A DOS partition table has four entries of 16 bytes from byte 446; a boot sector of a file system has code there.
-bool is_partition_table(const Bytes& first) {
+bool is_partition_table(const Piece& first) {
   bool any = false;
   for (std::size_t at = 446; at < 510; at += 16) {
     const auto status = std::to_integer<unsigned>(first[at]);
@@ -68,7 +68,7 @@ bool is_partition_table(const Bytes& first) {
   return any;
 }
 
-Layout mbr(const Bytes& first) {
+DiskLayout mbr(const Piece& first) {
   bool uefi = false;
   for (std::size_t at = 446; at < 510; at += 16) uefi = uefi || first[at + 4] == std::byte{0xEF};
   return {"mbr", joined(has_boot_code(first), uefi)};
@@ -87,8 +87,8 @@ constexpr std::array marks{
 
 }  // namespace
 
-Layout look_at(const BlockReader& disk) {
-  const Bytes start = read(disk, 0, 68 * 1024);
+DiskLayout look_at(const BlockReader& disk) {
+  const Piece start = read(disk, 0, 68 * 1024);
   for (const std::uint64_t sector : {512U, 4096U})
     if (has(start, sector, "EFI PART")) return gpt(disk, start, sector);
   const auto mark = std::ranges::find_if(marks, [&](const Mark& m) { return has(start, m.at, m.text); });
@@ -97,4 +97,14 @@ Layout look_at(const BlockReader& disk) {
   return {"none", ""};
 }
 
-}  // namespace kiln::import
+void refuse_nested(const Formats& formats, const BlockReader& disk, const std::string& name) {
+  const Piece start = read(disk, 0, std::min<std::uint64_t>(disk.size(), 64 * 1024));
+  for (const std::string& format : formats.names())
+    if (formats.get(format).probe({start, {}, disk.size()}) == Match::yes)
+      throw refused("the disk in " + name + " begins as a container itself",
+                    "if it is a container within a container, unpack the outer one first",
+                    {"byte 0 of the disk: " + format})
+          .as(code::nested_format);
+}
+
+}  // namespace kiln

@@ -141,7 +141,8 @@ class Walk {
   }
 
   Error overlap(const std::string& what, std::uint64_t host) const {
-    return damaged(image_.file, "the qcow2 " + what + " at byte " + hex(host) + " of the file is in use already");
+    return damaged(image_.file, "the qcow2 " + what + " at byte " + hex(host) + " of the file is in use already",
+                   code::overlap);
   }
 
   const Image& image_;

@@ -55,6 +55,7 @@ Cluster decode_entry(const Image& image, std::uint64_t guest, std::uint64_t entr
     if (image.header.version == 2) throw bad_entry(image, guest, entry, "bit 0 is reserved in version 2");
     return {Kind::zero, host};
   }
+  if (host == 0 && entry != 0) throw bad_entry(image, guest, entry, "a cluster that is in use has no place");
   return {host != 0 ? Kind::data : Kind::unallocated, host};
 }
 

@@ -152,7 +152,7 @@ void read_blocks(const File& file, Layout& layout) {
   if (entries < blocks || blocks > most_blocks)
     throw damaged(file, "dynamic header, bytes 28..31: " + std::to_string(entries) + " blocks of " +
                             std::to_string(block) + " bytes for a disk of " + std::to_string(size));
-  if (table_at > layout.file_size || layout.file_size - table_at < blocks * 4)
+  if (table_at > layout.file_size || layout.file_size - table_at < std::uint64_t{entries} * 4)
     throw cut_off(file, "the block table should be at byte " + std::to_string(table_at));
   std::vector<std::byte> table(blocks * 4);
   file.read_at(table_at, table);

@@ -4,7 +4,7 @@
 
 #include <kiln/plugin.h>
 
-#include "../import/layout.h"
+#include <kiln/layout.h>
 
 namespace kiln {
 namespace {
@@ -87,9 +87,9 @@ class CaptureStage final : public StageOf<Params, Role::source> {
     facts["source.kind"] = "capture";
     const auto& disk = captured.drives.front().disk;
     // A guest writes what it likes: its disks are looked at as a stranger's file is.
-    facts["disk.layout"] = import::look_at(*disk).kind;
+    facts["disk.layout"] = look_at(*disk).kind;
     for (const CapturedDrive& drive : captured.drives)
-      if (drive.role == part_role::data) facts["disk.layout." + drive.name] = import::look_at(*drive.disk).kind;
+      if (drive.role == part_role::data) facts["disk.layout." + drive.name] = look_at(*drive.disk).kind;
     std::uint64_t size = 0;
     for (const CapturedDrive& drive : captured.drives) size += drive.disk->size();
     const std::size_t others = captured.drives.size() - 1;

@@ -5,9 +5,9 @@
 
 #include <kiln/file.h>
 #include <kiln/hash.h>
+#include <kiln/layout.h>
 #include <kiln/plugin.h>
 
-#include "layout.h"
 #include "oci.h"
 
 namespace kiln::import {
@@ -166,6 +166,8 @@ class Import final : public StageOf<Params, Role::source> {
     const Format& format = p.format.empty() ? ctx.formats().detect(file.file()) : ctx.formats().get(p.format);
     const Inspection found = format.inspect(file.file());
     auto reader = format.open(file.file().again());
+    if (p.format != "raw") refuse_nested(ctx.formats(), *reader, p.file.filename().string());
+    for (const Finding& finding : found.findings) ctx.found(finding);
     const auto disk = std::make_shared<SteadyDisk>(std::move(file), std::move(reader));
 
     Facts& facts = ctx.facts();
@@ -208,7 +210,7 @@ class Import final : public StageOf<Params, Role::source> {
   }
 
   static void note_layout(Context& ctx, const BlockReader& disk) {
-    const Layout layout = look_at(disk);
+    const DiskLayout layout = look_at(disk);
     ctx.facts()["disk.layout"] = layout.kind;
     if (!layout.firmware.empty()) ctx.facts()["boot.firmware"] = layout.firmware;
     if (layout.kind == "none")

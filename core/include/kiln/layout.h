@@ -4,15 +4,20 @@
 #include <string>
 
 #include <kiln/block.h>
+#include <kiln/format.h>
 
-namespace kiln::import {
+namespace kiln {
 
-struct Layout {
+struct DiskLayout {
   std::string kind;      ///< "gpt", "mbr", a file system such as "ext4", or "none"
   std::string firmware;  ///< "bios", "uefi", "bios,uefi"; empty when nothing to start was found
 };
 
 /// Reads at most 160 KiB of the disk. It is a look, not a proof: a damaged disk may look whole.
-Layout look_at(const BlockReader&);
+KILN_API DiskLayout look_at(const BlockReader&);
 
-}  // namespace kiln::import
+/// Throws refused() when the disk begins as one of the containers does: who finds formats by their content would open
+/// that one instead, with all that it refers to. `name`: what the disk came from.
+KILN_API void refuse_nested(const Formats&, const BlockReader&, const std::string& name);
+
+}  // namespace kiln

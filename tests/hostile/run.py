@@ -1,0 +1,152 @@
+"""Gives every case to `kiln inspect` and, when it is to be taken, to `kiln convert`. Prints what did not come out as
+said, and exits with 1 then.
+
+    run.py KILN [PART-OF-A-NAME]
+"""
+
+import ctypes
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import case  # noqa: E402
+import qcow2, raw, vdi, vhd, vhdx, vmdk  # noqa: E402,F401,E401
+
+TIME, MEMORY = 10, 200 << 20
+IN_ACCESS, IN_OPEN = 1, 32
+
+
+class Canary:
+    """A file on the host; the kernel tells when somebody opens it."""
+
+    def __init__(self, path):
+        self.path = path
+        path.write_text("the host's secret\n" * 1000)
+        libc = ctypes.CDLL(None, use_errno=True)
+        self.fd = libc.inotify_init1(os.O_NONBLOCK)
+        if self.fd < 0 or libc.inotify_add_watch(self.fd, os.fsencode(path), IN_ACCESS | IN_OPEN) < 0:
+            raise OSError(ctypes.get_errno(), "inotify")
+
+    def was_touched(self):
+        try:
+            return len(os.read(self.fd, 4096)) > 0
+        except BlockingIOError:
+            return False
+
+
+def run(command, folder):
+    """(exit code, standard output, seconds, bytes that it had in memory, whether a process of its group is left)"""
+    out = folder / ".out"
+    begin = time.monotonic()
+    with open(out, "wb") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
+                                   start_new_session=True)
+        pid, status, usage = None, None, None
+        while time.monotonic() - begin < TIME:
+            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+            if pid:
+                break
+            time.sleep(0.005)
+        else:
+            os.killpg(process.pid, 9)
+            pid, status, usage = os.wait4(process.pid, 0)
+    seconds = time.monotonic() - begin
+    try:
+        os.killpg(process.pid, 0)
+        left = True
+    except ProcessLookupError:
+        left = False
+    process.returncode = os.waitstatus_to_exitcode(status)
+    text = out.read_bytes()
+    out.unlink()
+    return process.returncode, text, seconds, usage.ru_maxrss * 1024, left
+
+
+def state(folder):
+    """All that lies in a folder, with its content."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink() or not path.is_file():
+            found[str(path.relative_to(folder))] = os.lstat(path).st_mode
+        else:
+            found[str(path.relative_to(folder))] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+def check(kiln, one, place):
+    given = one.make(place)
+    before = state(place.folder)
+    wrong = []
+    code, text, seconds, memory, left = run([kiln, "inspect", "--json", *one.args, "--", str(given)], place.shared)
+    if seconds >= TIME:
+        wrong.append(f"it took longer than {TIME} s")
+    if memory > MEMORY:
+        wrong.append(f"it took {memory >> 20} MiB")
+    if left:
+        wrong.append("a process was left")
+    if code < 0 or code > 3:
+        wrong.append(f"it ended with {code}")
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        return wrong + [f"no JSON: {text[:200]!r}"]
+    found = answer.get("error", {}).get("code")
+    codes = [found] if found else [f["code"] for f in answer.get("findings", []) if f["severity"] == "security"]
+    if one.codes and code == 0:
+        wrong.append(f"it was taken; expected {' or '.join(one.codes)}")
+    elif one.codes and not set(codes) & set(one.codes):
+        wrong.append(f"found {codes} ({answer['error']['what']} {answer['error']['evidence']}); expected {one.codes}")
+    elif not one.codes and code != 0:
+        wrong.append(f"it was refused: {answer['error']}")
+    elif not one.codes and place.content is not None:
+        wrong += compare(kiln, one, given, place)
+    if state(place.folder) != before:
+        wrong.append("its folder was changed")
+    return wrong
+
+
+def compare(kiln, one, given, place):
+    """Whether kiln reads the case as what it holds."""
+    target = place.shared / "read.raw"
+    options = [word.replace("--format", "--from") for word in one.args]
+    code, text, *_ = run([kiln, "convert", "--json", *options, "--", str(given), str(target)], place.shared)
+    if code != 0:
+        return [f"it was not converted: {text[-500:]!r}"]
+    same = target.read_bytes() == place.content
+    target.unlink()
+    return [] if same else ["it reads as something else"]
+
+
+def main():
+    kiln, part = os.path.abspath(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else ""
+    wrong = 0
+    with tempfile.TemporaryDirectory(prefix="kiln-hostile-") as name:
+        root = pathlib.Path(name)
+        canary = Canary(root / "canary")
+        shared = root / "shared"
+        shared.mkdir()
+        os.environ["KILN_HOME"] = str(root / "home")
+        chosen = [c for c in case.CASES if part in c.name]
+        for one in chosen:
+            folder = root / "case" / one.name
+            folder.mkdir(parents=True)
+            said = check(kiln, one, case.Place(folder, canary.path, shared))
+            if canary.was_touched():
+                said.append("the canary was opened")
+            shutil.rmtree(folder)
+            if said:
+                wrong += 1
+                print(f"{one.test} {one.name}: " + "; ".join(said), flush=True)
+    print(f"{len(chosen)} cases, {wrong} wrong")
+    sys.exit(1 if wrong or not chosen else 0)
+
+
+if __name__ == "__main__":
+    main()
