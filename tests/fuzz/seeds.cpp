@@ -53,6 +53,7 @@ std::vector<std::vector<std::string>> qemu_ways(const std::string& name) {
             {"qcow2", "cluster_size=512", "-c"},
             {"qcow2", "cluster_size=4k,compression_type=zstd", "-c"},
             {"qcow2", "cluster_size=1k,lazy_refcounts=on,refcount_bits=1"}};
+  if (name == "vdi") return {{"vdi", "static=off"}, {"vdi", "static=on"}};
   if (name == "vhd") return {{"vpc", "subformat=fixed"}, {"vpc", "subformat=dynamic"}, {"vpc", "force_size=on"}};
   return {};
 }

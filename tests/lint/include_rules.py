@@ -13,6 +13,7 @@ LEVEL = {"sdk": 0, "process": 1, "qmp": 1, "s3": 1, "disk": 2, "guest": 2, "engi
 CONFINED = {
     "toml++/": ["core/engine/"],
     "boost/dll": ["core/engine/"],
+    "boost/crc": ["formats/vhdx/"],
     "boost/process": ["core/process/"],
     "boost/asio": ["core/process/"],
     "guestfs.h": ["core/guest/"],
