@@ -89,7 +89,8 @@ TEST(Vdi, TheSameContentGivesTheSameBytes) {
     EXPECT_TRUE(test::same_files(dir / "a", dir / "b"));
     test::flip_byte(dir / "raw", 100);
     write(dir / "raw", dir / "c", subformat);
-    EXPECT_NE(test::get(dir / "a", 392), test::get(dir / "c", 392)) << "the UUID is of the content";
+    EXPECT_NE(test::get<std::uint32_t>(dir / "a", 392), test::get<std::uint32_t>(dir / "c", 392))
+        << "the UUID is of the content";
   }
 }
 
@@ -145,7 +146,7 @@ TEST(Vdi, OtherBlockSizesAndBytesBeforeEachBlock) {
       test::write_raw(dir / "raw", {"disk", 4 * block, {{0, block}, {2 * block, 2 * block}}});
       const File raw = File::open_read(dir / "raw");
       File made = File::open_write(dir / "disk");
-      const std::uint64_t data_at = test::get(dir / "disk", 344);
+      const std::uint64_t data_at = test::get<std::uint32_t>(dir / "disk", 344);
       std::vector<std::byte> bytes(block), junk(extra, std::byte{0x55});
       const std::uint64_t order[] = {2, 3, 0};
       for (std::uint64_t i = 0; i < 3; ++i) {
