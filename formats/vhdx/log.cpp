@@ -208,10 +208,11 @@ void Log::check_target(const Entry& entry, std::uint64_t offset, std::uint64_t l
 Replay replay_log(const File& file, const Header& header) {
   if (!header.has_log()) return {.overlay = {}, .file_size = file.size()};
   if (header.log_length > most_log)
-    throw damaged(file,
-                  "VHDX header, bytes 68..71: a log of " + std::to_string(header.log_length) +
-                      " bytes is to be replayed, the limit is " + std::to_string(most_log),
-                  code::unsupported);
+    throw Error(file.path().string() + " has a log that cannot be replayed",
+                "open it once with the program that made it",
+                {"VHDX header, bytes 68..71: a log of " + std::to_string(header.log_length) + " bytes, the limit is " +
+                 std::to_string(most_log)})
+        .as(code::unsupported);
   return Log(file, header).replay();
 }
 

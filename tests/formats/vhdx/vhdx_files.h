@@ -1,6 +1,8 @@
 #pragma once
 // VHDX files for the tests, and how to tamper with them so that their checksums fit again.
 
+#include <kiln/hash.h>
+
 #include <boost/crc.hpp>
 
 #include <algorithm>

@@ -40,7 +40,8 @@ const test::DiskShape two_chunks{
     "two-chunks", 9 * GiB, {{4 * GiB - 4 * KiB, 8 * KiB}, {5 * GiB, MiB}, {8 * GiB, 512}, {9 * GiB - 512, 512}}};
 
 TEST(Vhdx, ReadsWhatQemuWrote) {
-  for (const test::DiskShape& shape : test::sample_disks(true)) expect_reads_as_qemu(shape, "subformat=dynamic");
+  for (const test::DiskShape& shape : test::sample_disks(true))
+    if (shape.name != "sparse") expect_reads_as_qemu(shape, "subformat=dynamic");
   expect_reads_as_qemu(two_chunks, "block_size=1M");
 }
 
@@ -53,6 +54,7 @@ TEST(Vhdx, ReadsEveryVariantThatQemuWrites) {
 
 TEST(Vhdx, QemuReadsWhatItWrote) {
   for (const test::DiskShape& shape : test::sample_disks()) {
+    if (shape.name == "sparse") continue;  // the one of two chunks is, too
     SCOPED_TRACE(shape.name);
     test::TempDir dir;
     test::write_raw(dir / "raw", shape);
