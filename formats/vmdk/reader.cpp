@@ -65,8 +65,8 @@ void Reader::open_sparse(File file) {
 
 /// Some programs round the header's capacity up to whole grains; in the middle of a disk that would move what follows.
 void Reader::check_sizes(const Header& header, const File& file, const ExtentLine& extent, bool last) const {
-  const std::uint64_t more = last ? header.grain - 1 : 0;
-  if (header.capacity < extent.sectors || header.capacity - extent.sectors > more)
+  const std::uint64_t rounded = (extent.sectors + header.grain - 1) / header.grain * header.grain;
+  if (header.capacity != extent.sectors && (!last || header.capacity != rounded))
     throw damaged(file, std::string(header.cowd ? "COWD header, bytes 12..15" : "VMDK header, bytes 12..19") +
                             ": a capacity of " + std::to_string(header.capacity) +
                             " sectors, and the descriptor says " + std::to_string(extent.sectors));

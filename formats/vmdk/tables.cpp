@@ -78,7 +78,7 @@ void Tables::check_window(Claims& claims, bool first) {
   std::vector<std::byte> bytes, redundant;
   for (std::uint64_t number = 0; number < directory_.size();) {
     const std::uint64_t run = run_of_tables(number), size = header_.table_bytes();
-    if (directory_[number] != 0) {
+    if (directory_[number] != 0 && !is_hole(directory_, number, run)) {
       bytes.resize(run * size);
       file_.read_at(directory_[number] * sector, bytes);
       if (first && !redundant_.empty()) {
@@ -94,6 +94,13 @@ void Tables::check_window(Claims& claims, bool first) {
     }
     number += run;
   }
+}
+
+/// Programs that give every table its place leave holes where the disk is empty.
+bool Tables::is_hole(const std::vector<std::uint32_t>& directory, std::uint64_t from, std::uint64_t run) const {
+  const std::uint64_t at = directory[from] * sector, end = at + run * header_.table_bytes();
+  return file_.seek(at, true) >= end &&
+         (redundant_.empty() || &directory == &redundant_ || is_hole(redundant_, from, run));
 }
 
 /// How many tables from `from` on lie behind each other, or are absent.

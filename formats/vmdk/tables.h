@@ -56,6 +56,7 @@ class Tables {
   void claim_tables(Claims&, const char* what, const std::vector<std::uint32_t>&) const;
   void check_table(Claims&, std::uint64_t number, std::span<const std::byte> entries, bool first);
   void check_entry(Claims&, std::uint64_t grain, std::uint32_t entry) const;
+  bool is_hole(const std::vector<std::uint32_t>& directory, std::uint64_t from, std::uint64_t run) const;
   std::uint64_t run_of_tables(std::uint64_t from) const;
 
   const File& file_;

@@ -8,7 +8,6 @@ namespace {
 using test::GiB;
 using test::KiB;
 using test::MiB;
-using test::TiB;
 using test::vmdk;
 
 struct Way {
@@ -36,9 +35,7 @@ TEST_P(VmdkRead, WhatQemuWrote) {
     if (way.compress) args.emplace_back("-c");
     args.insert(args.end(), {raw.string(), file.string()});
     test::qemu_img(args);
-    const auto disk = vmdk().open(file);
-    EXPECT_TRUE(test::same_as_raw(*disk, raw));
-    EXPECT_TRUE(test::same_as_raw(*disk, test::as_qemu_reads(file)));
+    EXPECT_TRUE(test::same_as_raw(*vmdk().open(file), raw));
     const Inspection found = vmdk().inspect(file);
     EXPECT_EQ(found.variant, way.subformat);
     EXPECT_EQ(found.virtual_size, shape.size);
