@@ -24,7 +24,8 @@ Tables::Tables(const File& file, const Header& header)
       file_size_(file.size()),
       directory_(read_directory("directory", header.directory_at)),
       redundant_(header.redundant_at != 0 ? read_directory("redundant directory", header.redundant_at)
-                                          : std::vector<std::uint32_t>()) {}
+                                          : std::vector<std::uint32_t>()),
+      used_(directory_.size()) {}
 
 std::vector<std::uint32_t> Tables::read_directory(const char* what, std::uint64_t at) const {
   std::vector<std::uint32_t> entries(static_cast<std::size_t>(header_.directory_entries));
@@ -69,6 +70,8 @@ std::unique_ptr<Claims> Tables::check() {
     claims = std::make_unique<Claims>(first, std::min(Claims::most, all - first));
     check_window(*claims, first == 0);
   }
+  for (std::size_t i = 0; i < used_.size(); ++i)
+    if (!used_[i]) directory_[i] = 0;
   if (all > Claims::most) claims.reset();
   return claims;
 }
@@ -156,6 +159,7 @@ void Tables::check_table(Claims& claims, std::uint64_t number, std::span<const s
     check_entry(claims, begin + i, entry);
     if (!first) continue;
     ++grains_;
+    used_[static_cast<std::size_t>(number)] = true;
     highest_ = std::max(highest_, entry);
   }
 }

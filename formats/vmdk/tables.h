@@ -22,7 +22,7 @@ class Tables {
   /// Reads the directory. Both must outlive this.
   Tables(const File&, const Header&);
 
-  /// Null when the disk has no such table: its grains are zeros.
+  /// Null when there is no such table, or it is empty: its grains are zeros.
   std::shared_ptr<const Table> table(std::uint64_t number) const;
   bool has_table(std::uint64_t number) const { return directory_[number] != 0; }
   std::uint64_t count() const { return directory_.size(); }
@@ -63,6 +63,7 @@ class Tables {
   const Header& header_;
   std::uint64_t file_size_;
   std::vector<std::uint32_t> directory_, redundant_;
+  std::vector<bool> used_;  // which tables have a grain; from check() on the directory names no others
   std::uint64_t grains_ = 0;
   std::uint32_t highest_ = 0;
   mutable std::array<Shard, 8> shards_;

@@ -55,6 +55,10 @@ std::vector<std::vector<std::string>> qemu_ways(const std::string& name) {
             {"qcow2", "cluster_size=1k,lazy_refcounts=on,refcount_bits=1"}};
   if (name == "vdi") return {{"vdi", "static=off"}, {"vdi", "static=on"}};
   if (name == "vhd") return {{"vpc", "subformat=fixed"}, {"vpc", "subformat=dynamic"}, {"vpc", "force_size=on"}};
+  if (name == "vmdk")
+    return {{"vmdk", "subformat=monolithicSparse,zeroed_grain=on"},
+            {"vmdk", "subformat=streamOptimized", "-c"},
+            {"vmdk", "subformat=monolithicFlat"}};  // the descriptor alone
   return {};
 }
 
@@ -84,6 +88,7 @@ std::vector<Seed> seeds(const Format& format, const std::filesystem::path& folde
     args.insert(args.end(), {raw.string(), file.string()});
     test::qemu_img(args);
     add("qemu-" + std::to_string(all.size()), content(file));
+    std::filesystem::remove(folder / "seed-flat.vmdk");
   }
   std::filesystem::remove(raw);
   return all;

@@ -65,7 +65,7 @@ TEST_F(VmdkDamage, TheHeadersLimitsAreChecked) {
             "compression 2");
   EXPECT_EQ(with<std::uint16_t>(77, 1),
             "Damaged: bad is damaged; VMDK header, bytes 77..78: compression 1 and flags 0x3");
-  for (const std::uint64_t size : {0, 3, 4, 8192})
+  for (const std::uint64_t size : {0u, 3u, 4u, 8192u})
     EXPECT_EQ(with(20, size), "Damaged: bad is damaged; VMDK header, bytes 20..27: a grain size of " +
                                   std::to_string(size) + " sectors");
   for (const std::uint32_t entries : {0u, 64u, 500u, 8192u})
@@ -179,7 +179,7 @@ TEST_F(VmdkDamage, AnUncleanShutdownIsAFinding) {
 }
 
 TEST_F(VmdkDamage, TheDescriptorMustAgreeWithTheHeader) {
-  for (const std::uint64_t capacity : {2050, 2175, 2177}) EXPECT_EQ(with(12, capacity).substr(0, 8), "Damaged:");
+  for (const std::uint64_t capacity : {2050u, 2175u, 2177u}) EXPECT_EQ(with(12, capacity).substr(0, 8), "Damaged:");
   EXPECT_EQ(with<std::uint64_t>(12, 2048),
             "Damaged: bad is damaged; VMDK header, bytes 12..19: a capacity of 2048 sectors, and the descriptor says "
             "2049");

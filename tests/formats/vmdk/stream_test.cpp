@@ -28,7 +28,7 @@ struct Stream {
   std::array<std::uint32_t, 128 * 4> entries{};
 
   Stream() {
-    for (const std::size_t g : {0, 1, 3, 4}) {
+    for (const std::size_t g : {0u, 1u, 3u, 4u}) {
       const auto grain = std::span(content).subspan(g * 64 * KiB, g == 4 ? 32 * KiB : 64 * KiB);
       test::fill(grain, g == 1 ? test::Piece::Kind::random : test::Piece::Kind::text, g + 1);
     }
@@ -230,7 +230,7 @@ TEST_F(VmdkStream, WithoutItsEndIsTruncated) {
   for (const bool tables_first : {false, true}) {  // as qemu-img lays it out: then the last grain ends the file
     stream.tables_first = tables_first;
     stream.footer = !tables_first;
-    for (const std::uint64_t less : {1, 511, 512, 1536, 3000}) {
+    for (const std::uint64_t less : {1u, 511u, 512u, 1536u, 3000u}) {
       std::filesystem::remove(file);
       std::filesystem::remove(raw);
       make();
