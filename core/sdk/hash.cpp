@@ -14,8 +14,11 @@ namespace {
 const EVP_MD* implementation(Algorithm algorithm) {
   static const EVP_MD* const sha256 = EVP_MD_fetch(nullptr, "SHA256", nullptr);
   static const EVP_MD* const sha512 = EVP_MD_fetch(nullptr, "SHA512", nullptr);
-  const EVP_MD* found = algorithm == Algorithm::sha256 ? sha256 : sha512;
-  if (found == nullptr) throw Error("OpenSSL has no SHA-2", "check OpenSSL's configuration of providers");
+  static const EVP_MD* const sha1 = EVP_MD_fetch(nullptr, "SHA1", nullptr);
+  const EVP_MD* found = algorithm == Algorithm::sha256 ? sha256 : algorithm == Algorithm::sha512 ? sha512 : sha1;
+  if (found == nullptr)
+    throw Error(algorithm == Algorithm::sha1 ? "OpenSSL has no SHA-1" : "OpenSSL has no SHA-2",
+                "check OpenSSL's configuration of providers");
   return found;
 }
 

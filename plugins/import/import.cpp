@@ -1,6 +1,5 @@
 #include <sys/stat.h>
 
-#include <cerrno>
 #include <chrono>
 
 #include <kiln/file.h>
@@ -9,6 +8,7 @@
 #include <kiln/plugin.h>
 
 #include "oci.h"
+#include "source.h"
 
 namespace kiln::import {
 namespace {
@@ -20,72 +20,7 @@ struct Params {
   std::string format;
   std::string sha256;
   std::string tag;
-};
-
-/// What the file system says of a file: when this is the same, so is the content.
-struct Identity {
-  std::uint64_t device, inode, size;
-  std::int64_t modified, changed;  // nanoseconds
-  bool operator==(const Identity&) const = default;
-
-  static Identity of(const struct stat& st) {
-    const auto ns = [](const timespec& t) { return t.tv_sec * 1'000'000'000LL + t.tv_nsec; };
-    return {st.st_dev, st.st_ino, static_cast<std::uint64_t>(st.st_size), ns(st.st_mtim), ns(st.st_ctim)};
-  }
-  std::string text() const {
-    std::string out;
-    for (const std::uint64_t n : {device, inode, size}) out += std::to_string(n) + ':';
-    return out + std::to_string(modified) + ':' + std::to_string(changed);
-  }
-};
-
-Identity identity_of(const File& file) {
-  struct stat st {};
-  if (::fstat(file.fd(), &st) != 0) throw system_error("cannot stat " + file.path().string(), errno);
-  return Identity::of(st);
-}
-
-/// A file that must stay as it was when it was opened.
-class SteadyFile {
- public:
-  explicit SteadyFile(const fs::path& path) : file_(File::open_read(path)), identity_(identity_of(file_)) {}
-
-  const File& file() const { return file_; }
-  /// To be called after every reading. The format opened the file by its name, so the name is looked at too.
-  void check() const {
-    struct stat st {};
-    if (!(identity_of(file_) == identity_) || ::stat(file_.path().c_str(), &st) != 0 ||
-        !(Identity::of(st) == identity_))
-      throw Error(file_.path().filename().string() + " was changed while it was read",
-                  "wait until whoever writes it is done, then run again");
-  }
-
- private:
-  File file_;
-  Identity identity_;
-};
-
-/// No byte and no hole is used that was read from another file, or from one that somebody writes to.
-class SteadyDisk final : public BlockReader {
- public:
-  SteadyDisk(SteadyFile file, std::shared_ptr<const BlockReader> disk)
-      : file_(std::move(file)), disk_(std::move(disk)) {
-    file_.check();
-  }
-  std::uint64_t size() const override { return disk_->size(); }
-  Extent extent_at(std::uint64_t offset) const override {
-    const Extent extent = disk_->extent_at(offset);
-    file_.check();
-    return extent;
-  }
-  void read(std::uint64_t offset, std::span<std::byte> into) const override {
-    disk_->read(offset, into);
-    file_.check();
-  }
-
- private:
-  SteadyFile file_;
-  std::shared_ptr<const BlockReader> disk_;
+  Bytes unpack_limit{std::uint64_t{16} << 40};
 };
 
 void verify(Context& ctx, const SteadyFile& steady, const std::string& expected) {
@@ -111,13 +46,17 @@ void verify(Context& ctx, const SteadyFile& steady, const std::string& expected)
 class Import final : public StageOf<Params, Role::source> {
  public:
   Import()
-      : StageOf({.name = "import", .summary = "Take a disk image file, from anywhere, as the disk."},
-                {{"file", &Params::file,
-                  "The disk image, or the folder of an OCI image layout. It is read, never changed.", required},
-                 {"format", &Params::format, "Its format, such as \"vhd\". Default: recognised by the content."},
-                 {"sha256", &Params::sha256,
-                  "What sha256sum must print for the file; verified before anything is made of it."},
-                 {"tag", &Params::tag, "Which image of an OCI image layout. Default: the only one."}}) {}
+      : StageOf(
+            {.name = "import", .summary = "Take a disk image file, from anywhere, as the disk."},
+            {{"file", &Params::file,
+              "The disk image, an OVA, an OVF beside its disks, any of them compressed, or the folder of an OCI image "
+              "layout. It is read, never changed.",
+              required},
+             {"format", &Params::format, "Its format, such as \"vhd\". Default: recognised by the content."},
+             {"sha256", &Params::sha256,
+              "What sha256sum must print for the file; verified before anything is made of it."},
+             {"tag", &Params::tag, "Which image of an OCI image layout. Default: the only one."},
+             {"unpack_limit", &Params::unpack_limit, "The most that a compressed file may unpack to."}}) {}
 
  protected:
   void check(const Params& p, Check& c) const override {
@@ -152,7 +91,7 @@ class Import final : public StageOf<Params, Role::source> {
     // What is written to a device leaves no trace in its node: every kiln reads it anew.
     static const auto started = std::chrono::system_clock::now().time_since_epoch().count();
     if (S_ISBLK(st.st_mode)) return "device, read at " + std::to_string(started);
-    return Identity::of(st).text();
+    return Identity::of(st).text() + fingerprint_within(p.file, std::to_string(started));
   }
 
   void run(Context& ctx, const Params& p) const override {
@@ -160,29 +99,33 @@ class Import final : public StageOf<Params, Role::source> {
     const fs::path path = fs::canonical(p.file, error);
     if (error) throw system_error("cannot open " + p.file.string(), error.value());
     if (is_oci_layout(path)) return run_layout(ctx, path, p.tag);
-    SteadyFile file(path);
-    if (!p.sha256.empty()) verify(ctx, file, to_hex(*parse_digest(p.sha256)));
-
-    const Format& format = p.format.empty() ? ctx.formats().detect(file.file()) : ctx.formats().get(p.format);
-    const Inspection found = format.inspect(file.file());
-    auto reader = format.open(file.file().again());
-    if (p.format != "raw") refuse_nested(ctx.formats(), *reader, p.file.filename().string());
-    for (const Finding& finding : found.findings) ctx.found(finding);
-    const auto disk = std::make_shared<SteadyDisk>(std::move(file), std::move(reader));
+    const auto steady = std::make_shared<const SteadyFile>(path);
+    if (!p.sha256.empty()) verify(ctx, *steady, to_hex(*parse_digest(p.sha256)));
+    const Source source = open_source(ctx, {steady->file().again(), steady}, p.format, {.size = p.unpack_limit.count});
 
     Facts& facts = ctx.facts();
     facts["source.kind"] = "import";
     facts["source.file"] = p.file.filename().string();
-    facts["source.format"] = found.format;
-    facts["source.size"] = std::to_string(found.file_size);
+    facts["source.format"] = source.kind;
+    facts["source.size"] = std::to_string(steady->file().size());
     if (!p.sha256.empty()) facts["source.sha256"] = to_hex(*parse_digest(p.sha256));
-    note_layout(ctx, *disk);
-    ctx.summary(p.file.filename().string() + "  " + found.format + (found.variant.empty() ? "" : " " + found.variant) +
-                ", " + format_bytes(disk->size()));
-    ctx.produce(disk);
+    note_layout(ctx, *source.disks.front().disk);
+    for (const auto& [name, value] : source.facts) facts[name] = value;
+    ctx.summary(p.file.filename().string() + "  " + describe(source));
+    produce(ctx, source);
   }
 
  private:
+  /// The first disk is the system's, the others are parts: ADR 11.
+  static void produce(Context& ctx, const Source& source) {
+    ctx.produce(source.disks.front().disk);
+    for (std::size_t i = 1; i < source.disks.size(); ++i) {
+      const std::string name = "disk" + std::to_string(i);
+      ctx.facts()["disk.layout." + name] = look_at(*source.disks[i].disk).kind;
+      ctx.add_part(part_role::data, name, *source.disks[i].disk);
+    }
+  }
+
   /// Each blob of a layout is named by its digest, and kiln's own are in one format.
   static void check_layout(const Params& p, Check& c) {
     for (const auto& [name, value] : {std::pair("format", &p.format), std::pair("sha256", &p.sha256)})

@@ -144,7 +144,7 @@ class FakeGuest : public Guest {
   }
 };
 
-/// Formats to find by name. Nothing is recognised by content but the one named in `detected`.
+/// Formats to find by name. The one named in `detected` is every file's; without it, what their probe() says.
 class FakeFormats final : public Formats {
  public:
   std::map<std::string, const Format*> formats;
@@ -156,7 +156,20 @@ class FakeFormats final : public Formats {
     return *it->second;
   }
   using Formats::detect;
-  const Format& detect(const File&) const override { return get(detected); }
+  const Format& detect(const File& file) const override {
+    if (!detected.empty()) return get(detected);
+    std::vector<std::byte> head(std::min<std::uint64_t>(file.size(), 64 * 1024)), tail(head.size());
+    file.read_at(0, head);
+    file.read_at(file.size() - tail.size(), tail);
+    const Format* weak = nullptr;
+    for (const auto& [name, format] : formats) {
+      const Match match = format->probe({head, tail, file.size()});
+      if (match == Match::yes) return *format;
+      if (match == Match::weak) weak = format;
+    }
+    if (weak == nullptr) throw invalid(file.path().string() + " is in no format").as(code::unknown_format);
+    return *weak;
+  }
   std::vector<std::string> names() const override {
     std::vector<std::string> out;
     for (const auto& [name, format] : formats) out.push_back(name);

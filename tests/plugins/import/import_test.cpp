@@ -24,15 +24,11 @@ class Plain final : public FormatOf<NoOptions> {
  public:
   Plain() : FormatOf({.name = "plain", .summary = "A file is its own disk."}, Schema<NoOptions>{}) {}
   Match probe(const Glimpse&) const override { return Match::weak; }
-  Inspection inspect(const fs::path& file) const override {
-    return {.format = "plain",
-            .variant = "v1",
-            .virtual_size = fs::file_size(file),
-            .file_size = fs::file_size(file),
-            .details = {}};
+  Inspection inspect(const File& file) const override {
+    return {.format = "plain", .variant = "v1", .virtual_size = file.size(), .file_size = file.size(), .details = {}};
   }
-  std::shared_ptr<const BlockReader> open(const fs::path& file, std::shared_ptr<const BlockReader>) const override {
-    return std::make_shared<test::RawDisk>(file);
+  std::shared_ptr<const BlockReader> open(File file, std::shared_ptr<const BlockReader>) const override {
+    return std::make_shared<test::RawDisk>(file.path());
   }
 
  protected:
