@@ -138,7 +138,7 @@ class XzDecoder final : public StreamDecoder {
  public:
   explicit XzDecoder(const File& file) : StreamDecoder(file) {
     lzma_mt options{};
-    options.flags = LZMA_CONCATENATED | LZMA_FAIL_FAST;
+    options.flags = LZMA_CONCATENATED;
     options.threads = std::clamp(std::thread::hardware_concurrency(), 1u, 16u);
     options.memlimit_threading = options.memlimit_stop = most_memory;
     if (::lzma_stream_decoder_mt(&stream_, &options) != LZMA_OK) throw std::bad_alloc();

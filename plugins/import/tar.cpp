@@ -76,7 +76,6 @@ void check_data(const File& file, ArchiveReader& reader, const Member& member) {
 /// the end of the record. Nothing else: another format's footer would make it two things at once.
 void check_end(const File& file, std::uint64_t end) {
   const std::uint64_t size = file.size();
-  if (size < end || size - end < block) throw truncated(file, "the archive's end mark", end + block);
   if (size - end > most_padding)
     throw refused(file.path().string() + " has something after the archive's end", ask,
                   {"the last member ends at byte " + std::to_string(end) + ", the file at " + std::to_string(size)})
@@ -108,7 +107,10 @@ std::vector<Member> members_of_tar(const File& file) {
   std::set<std::string> names;
   const std::uint64_t size = file.size();
   std::uint64_t end = 0;
-  while (archive_entry* entry = reader.next()) {
+  for (;;) {
+    if (size < end || size - end < block) throw truncated(file, "the archive's end mark", end + block);
+    archive_entry* entry = reader.next();
+    if (entry == nullptr) break;
     const auto header = static_cast<std::uint64_t>(::archive_read_header_position(reader.get()));
     const la_int64_t stored = ::archive_entry_size(entry);
     Member member{ArchiveReader::name_of(entry), reader.position(), static_cast<std::uint64_t>(stored)};
