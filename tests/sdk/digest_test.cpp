@@ -1,4 +1,4 @@
-#include <kiln/digest.h>
+#include <kiln/hash.h>
 
 #include <gtest/gtest.h>
 
@@ -17,6 +17,13 @@ TEST(Digest, RefusesOtherText) {
   EXPECT_FALSE(parse_digest(std::string(63, 'a')));
   EXPECT_FALSE(parse_digest(std::string(64, 'g')));
   EXPECT_FALSE(parse_digest("md5:" + std::string(64, 'a')));
+}
+
+TEST(Digest, OfEachAlgorithmIsTheStandards) {  // FIPS 180-2, appendices A.1, B.1 and C.1
+  EXPECT_EQ(Hasher(Algorithm::sha1).update("abc").hex(), "a9993e364706816aba3e25717850c26c9cd0d89d");
+  EXPECT_EQ(Hasher(Algorithm::sha256).update("abc").hex(),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(Hasher(Algorithm::sha512).update("abc").hex().substr(0, 32), "ddaf35a193617abacc417349ae204131");
 }
 
 TEST(Digest, TheDefaultIsTheZeroChunk) {

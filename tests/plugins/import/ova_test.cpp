@@ -4,7 +4,7 @@
 
 #include <kiln/endian.h>
 
-#include "packages.h"
+#include "import_run.h"
 
 namespace kiln {
 namespace {

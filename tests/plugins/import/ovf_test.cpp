@@ -1,7 +1,7 @@
 // OVF descriptors: what each vendor's say of the machine, and what no descriptor may be.
 #include <gmock/gmock.h>
 
-#include "packages.h"
+#include "import_run.h"
 
 namespace kiln {
 namespace {
