@@ -1,4 +1,6 @@
 // kiln cache list, clear: the results of stages that are kept so that they need not run again.
+#include <sys/stat.h>
+
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -37,6 +39,24 @@ std::vector<Kept> kept_layers(const Home& home) {
   return all;
 }
 
+/// What was downloaded, and what is on its way.
+struct Downloads {
+  std::size_t files = 0;
+  std::uint64_t bytes = 0;
+};
+
+Downloads kept_downloads(const Home& home) {
+  Downloads all;
+  std::error_code none;
+  for (const auto& entry : std::filesystem::directory_iterator(home.root() / "cache" / "downloads", none)) {
+    struct stat status {};
+    if (entry.path().extension() == ".json" || ::stat(entry.path().c_str(), &status) != 0) continue;
+    ++all.files;
+    all.bytes += static_cast<std::uint64_t>(status.st_blocks) * 512;
+  }
+  return all;
+}
+
 /// A run holds a lock in its work folder for as long as it lives.
 void refuse_while_a_build_runs(const Home& home) {
   std::error_code none;
@@ -48,10 +68,30 @@ void refuse_while_a_build_runs(const Home& home) {
   }
 }
 
+std::string describe(const Downloads& downloads) {
+  if (downloads.files == 0) return {};
+  return fmt::format("{} {}, {}", downloads.files, downloads.files == 1 ? "download" : "downloads",
+                     format_bytes(downloads.bytes));
+}
+
+void print(Output& out, const std::vector<Kept>& layers, const Downloads& downloads) {
+  std::uint64_t sum = downloads.bytes;
+  TextTable table{{"KEY", "STAGE", ">BYTES", ">AGE", "WHAT"}};
+  for (const Kept& kept : layers) {
+    sum += kept.bytes;
+    table.rows.push_back({kept.record.key.substr(0, 12), kept.record.stage, format_bytes(kept.bytes),
+                          age_of(engine::to_iso(kept.record.created)), fit(kept.record.summary, 60)});
+  }
+  if (!layers.empty()) out.table(table);
+  if (downloads.files != 0) out.line(describe(downloads));
+  out.line(fmt::format("{} in all; kiln cache clear removes them", format_bytes(sum)));
+}
+
 }  // namespace
 
 int run_cache_list(Call& call) {
   const std::vector<Kept> layers = kept_layers(call.services.home());
+  const Downloads downloads = kept_downloads(call.services.home());
   if (call.out.json()) {
     Json all = Json::array();
     for (const Kept& kept : layers)
@@ -61,22 +101,12 @@ int run_cache_list(Call& call) {
                      {"created", engine::to_iso(kept.record.created)},
                      {"parent", kept.record.parent},
                      {"bytes", kept.bytes}});
-    call.out.object({{"layers", all}});
-    return 0;
-  }
-  if (layers.empty()) {
+    call.out.object({{"layers", all}, {"downloads", {{"files", downloads.files}, {"bytes", downloads.bytes}}}});
+  } else if (layers.empty() && downloads.files == 0) {
     call.out.line("no kept results");
-    return 0;
+  } else {
+    print(call.out, layers, downloads);
   }
-  std::uint64_t sum = 0;
-  TextTable table{{"KEY", "STAGE", ">BYTES", ">AGE", "WHAT"}};
-  for (const Kept& kept : layers) {
-    sum += kept.bytes;
-    table.rows.push_back({kept.record.key.substr(0, 12), kept.record.stage, format_bytes(kept.bytes),
-                          age_of(engine::to_iso(kept.record.created)), fit(kept.record.summary, 60)});
-  }
-  call.out.table(table);
-  call.out.line(fmt::format("{} in all; kiln cache clear removes them", format_bytes(sum)));
   return 0;
 }
 

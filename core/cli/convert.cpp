@@ -12,7 +12,7 @@ namespace kiln::cli {
 int run_convert(Call& call) {
   const std::filesystem::path target = call.args.text("OUT");
   const Format& format = format_for(call.services.registry(), target, call.args.text("to"));
-  Table import{{"file", Value{call.args.text("IN")}}};
+  Table import = import_of(call.args, call.args.text("IN"));
   if (call.args.has("from")) import["format"] = Value{call.args.text("from")};
   Table write{{"file", Value{target.string()}}, {"format", Value{format.about().name}}, {"durable", Value{false}}};
   Table options;

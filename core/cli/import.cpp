@@ -7,9 +7,8 @@ namespace kiln::cli {
 
 int run_import(Call& call) {
   if (!call.args.has("name")) throw invalid("kiln import: --name is missing", "kiln import FILE --name NAME");
-  Table import{{"file", Value{call.args.text("FILE")}}};
+  Table import = import_of(call.args, call.args.text("FILE"));
   if (call.args.has("format")) import["format"] = Value{call.args.text("format")};
-  if (call.args.has("sha256")) import["sha256"] = Value{call.args.text("sha256")};
   if (call.args.has("tag")) import["tag"] = Value{call.args.text("tag")};
   Table publish{{"image", Value{call.args.text("name")}}};
   if (call.args.has("version")) publish["version"] = Value{call.args.text("version")};

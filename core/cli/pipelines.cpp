@@ -69,6 +69,19 @@ engine::RunResult run_observed(Call& call, const engine::Pipeline& pipeline, boo
   return engine::run(pipeline, call.services.engine(), observer, options);
 }
 
+Table import_of(const Args& args, const std::string& what) {
+  Table import{{what.find("://") != std::string::npos ? "url" : "file", Value{what}}};
+  for (const char* name : {"sha256", "sha512", "checksums", "signature", "keyring", "refresh"})
+    if (args.has(name)) import[name] = Value{args.text(name)};
+  for (const auto& [option, name] : {std::pair("mirror", "mirrors"), std::pair("allow", "allow")}) {
+    if (!args.has(option)) continue;
+    List all;
+    for (const std::string& one : args.all(option)) all.push_back(Value{one});
+    import[name] = Value{std::move(all)};
+  }
+  return import;
+}
+
 std::optional<engine::RunResult> run_short(Call& call, const std::string& name,
                                            const std::vector<engine::StageCall>& stages,
                                            const std::vector<std::string>& again) {

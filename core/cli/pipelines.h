@@ -22,6 +22,10 @@ int report(const std::vector<engine::Diagnostic>&, Output&);
 /// Runs under the console or the JSON-lines observer. `header`: whether the first line of a build is shown.
 engine::RunResult run_observed(Call&, const engine::Pipeline&, bool header, const std::vector<std::string>& again = {});
 
+/// The parameters of import for what a person has named: a file, a URL, or "-" for the standard input; and those of the
+/// options that say how a URL is fetched.
+Table import_of(const Args&, const std::string& what);
+
 /// For the short verbs: makes the pipeline, runs it, or shows what is wrong with its parameters. Nothing: that was it,
 /// with exit code 2.
 std::optional<engine::RunResult> run_short(Call&, const std::string& name, const std::vector<engine::StageCall>&,

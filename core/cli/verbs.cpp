@@ -13,6 +13,9 @@ const Arg channel{"CHANNEL", Given::positional, "", "Such as stable"};
 const Arg with{"--with", Given::values, "ACCOUNT", "Whom; may be given several times (required)"};
 const Arg to_regions{"--to", Given::values, "REGION", "Where to; may be given several times (required)"};
 const Arg from_region{"--from", Given::value, "REGION", "Where from; this home's own catalog, local, when not given"};
+const Arg sha256{"--sha256", Given::value, "DIGEST", "Refuses the file unless it has this digest"};
+const Arg allow{"--allow", Given::values, "ADDRESS",
+                "A URL may lead to this host, address or block, such as 10.0.0.0/8, although it is private"};
 const Arg instance{"NAME", Given::positional, "", "An instance, as kiln ps shows it"};
 
 /// What launch and clone take: `own`, and what the machines are to be.
@@ -61,11 +64,13 @@ const std::vector<Verb>& verbs() {
        run_build},
       {"convert",
        "Writes a disk in another format",
-       {{"IN", Given::positional, "", "The disk to read"},
+       {{"IN", Given::positional, "", "The disk to read: a file, a URL, or - for the standard input"},
         {"OUT", Given::positional, "", "The file to write; its extension names the format"},
         {"--from", Given::value, "FORMAT", "The format of IN; found by its content when not given"},
         {"--to", Given::value, "FORMAT", "The format of OUT"},
-        {"-o,--option", Given::values, "KEY=VALUE", "An option of the format written, see kiln plugin info"}},
+        {"-o,--option", Given::values, "KEY=VALUE", "An option of the format written, see kiln plugin info"},
+        sha256,
+        allow},
        run_convert},
       {"inspect",
        "Shows what a disk's container says of itself",
@@ -74,12 +79,21 @@ const std::vector<Verb>& verbs() {
         {"--digest", Given::flag, "", "Reads the disk and prints the digest of its content"}},
        run_inspect},
       {"import",
-       "Publishes a disk from a file as an image",
-       {{"FILE", Given::positional, "", "The disk, or the folder of an OCI image layout"},
+       "Publishes a disk from a file or a URL as an image",
+       {{"FILE", Given::positional, "",
+         "The disk, the folder of an OCI image layout, a URL (https, http, nbd), or - for the standard input"},
         {"--name", Given::value, "NAME", "The image's name (required)"},
         {"--version", Given::value, "VERSION", "Its version; the next one of today when not given"},
         {"--format", Given::value, "FORMAT", "The disk's format; found by its content when not given"},
-        {"--sha256", Given::value, "DIGEST", "Refuses the file unless it has this digest"},
+        sha256,
+        {"--sha512", Given::value, "DIGEST", "The same, of the other kind"},
+        {"--checksums", Given::value, "FILE", "A list of checksums that the file must be in: a path or a URL"},
+        {"--signature", Given::value, "FILE", "The list's detached OpenPGP signature: a path or a URL"},
+        {"--keyring", Given::value, "FILE", "The public keys of whoever may have signed it"},
+        {"--mirror", Given::values, "URL", "Another URL of the same file, tried when the first one fails"},
+        {"--refresh", Given::value, "WHEN",
+         "never, changed or always: when what was downloaded before is fetched again"},
+        allow,
         {"--tag", Given::value, "TAG", "Which image of an OCI image layout; the only one when not given"},
         accel},
        run_import},

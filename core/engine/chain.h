@@ -24,7 +24,8 @@ class Home {
 
   std::filesystem::path layers() const { return root_ / "layers"; }
   std::filesystem::path logs() const { return root_ / "logs"; }
-  std::filesystem::path inputs() const { return root_ / "cache" / "files.json"; }
+  std::filesystem::path cache() const { return root_ / "cache"; }
+  std::filesystem::path inputs() const { return cache() / "files.json"; }
   /// Records of sources and sinks, which have no layer.
   std::filesystem::path done(const std::string& key) const { return root_ / "done" / (key + ".json"); }
   /// What the last run of a pipeline of this name did at this place: for `--why` and for estimates.

@@ -1,6 +1,7 @@
 #include "engine/pipeline.h"
 
 #include <algorithm>
+#include <cctype>
 #include <functional>
 #include <set>
 
@@ -10,6 +11,14 @@ namespace kiln::engine {
 namespace {
 
 namespace fs = std::filesystem;
+
+/// "-" is the standard input and a URL is a URL: neither is a file of some folder. "./-" is one.
+bool is_no_file(const std::string& path) {
+  const std::size_t colon = path.find("://");
+  const auto in_scheme = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '+'; };
+  return path == "-" || (colon != std::string::npos && colon > 1 &&
+                         std::all_of(path.begin(), path.begin() + static_cast<std::ptrdiff_t>(colon), in_scheme));
+}
 
 /// Turns a Document into a Pipeline and collects every problem on the way.
 class Loader {
@@ -189,7 +198,8 @@ class Loader {
 
   void resolve_one(Value& value, const Param& param, const std::string& path, const RawStage& raw) {
     const fs::path& base = from_command_line_.contains(path) ? cwd_ : folder_;
-    if (auto* plain = std::get_if<fs::path>(&value.v)) *plain = (base / *plain).lexically_normal();
+    if (auto* plain = std::get_if<fs::path>(&value.v); plain != nullptr && !is_no_file(plain->string()))
+      *plain = (base / *plain).lexically_normal();
     if (auto* input = std::get_if<InputPath>(&value.v)) {
       input->path = (base / input->path).lexically_normal();
       std::error_code error;

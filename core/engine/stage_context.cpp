@@ -19,6 +19,11 @@ const std::filesystem::path& StageContext::scratch() {
   return scratch_;
 }
 
+std::filesystem::path StageContext::cache() {
+  std::filesystem::create_directories(run_.home.cache());
+  return run_.home.cache();
+}
+
 std::string StageContext::exec(const Command& command) {
   run_.throw_if_stopped();
   std::string line = "$ " + command.program;

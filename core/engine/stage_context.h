@@ -48,6 +48,7 @@ class StageContext final : public Context {
   ~StageContext();  ///< removes the scratch folder
 
   const std::filesystem::path& scratch() override;
+  std::filesystem::path cache() override;
   std::string exec(const Command&) override;
   void log(std::string_view line) override;
   void warn(std::string_view text) override;

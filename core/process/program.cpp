@@ -12,7 +12,9 @@ namespace kiln {
 namespace {
 
 /// The programs that kiln and its stages name in their needs, and Debian's packages of them.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 12> packages{{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 14> packages{{
+    {"gpg", "gpg"},
+    {"gpgv", "gpgv"},
     {"mcopy", "mtools"},
     {"mke2fs", "e2fsprogs"},
     {"mkfs.vfat", "dosfstools"},

@@ -2,46 +2,19 @@
 
 #include <chrono>
 
-#include <kiln/file.h>
-#include <kiln/hash.h>
 #include <kiln/layout.h>
 #include <kiln/plugin.h>
 
+#include "nbd_source.h"
 #include "oci.h"
+#include "origin.h"
 #include "source.h"
+#include "url.h"
 
 namespace kiln::import {
 namespace {
 
 namespace fs = std::filesystem;
-
-struct Params {
-  fs::path file;
-  std::string format;
-  std::string sha256;
-  std::string tag;
-  Bytes unpack_limit{std::uint64_t{16} << 40};
-};
-
-void verify(Context& ctx, const SteadyFile& steady, const std::string& expected) {
-  const File& file = steady.file();
-  Hasher hasher;
-  const std::uint64_t size = file.size();
-  std::vector<std::byte> buffer(1 << 20);
-  for (std::uint64_t at = 0; at < size;) {
-    const std::size_t n = std::min<std::uint64_t>(buffer.size(), size - at);
-    file.read_at(at, std::span(buffer).first(n));
-    hasher.update(std::span<const std::byte>(buffer).first(n));
-    at += n;
-    ctx.progress({Progress::Unit::bytes, static_cast<double>(at), static_cast<double>(size), "verifying sha256"});
-  }
-  steady.check();
-  const std::string actual = hasher.hex();
-  if (actual != expected)
-    throw refused(file.path().filename().string() + " does not have the expected sha256",
-                  "get the file again, or correct sha256 when a newer file is meant",
-                  {"expected " + expected, "it is    " + actual});
-}
 
 class Import final : public StageOf<Params, Role::source> {
  public:
@@ -50,32 +23,40 @@ class Import final : public StageOf<Params, Role::source> {
             {.name = "import", .summary = "Take a disk image file, from anywhere, as the disk."},
             {{"file", &Params::file,
               "The disk image, an OVA, an OVF beside its disks, any of them compressed, or the folder of an OCI image "
-              "layout. It is read, never changed.",
-              required},
+              "layout; \"-\" is the standard input. It is read, never changed."},
+             {"url", &Params::url,
+              "Instead of file: https://…, http://…, nbd://host/export or nbd+unix:///export?socket=PATH."},
+             {"mirrors", &Params::mirrors, "Further URLs of the same file, tried in this order when url fails."},
              {"format", &Params::format, "Its format, such as \"vhd\". Default: recognised by the content."},
              {"sha256", &Params::sha256,
               "What sha256sum must print for the file; verified before anything is made of it."},
+             {"sha512", &Params::sha512, "What sha512sum must print for the file."},
+             {"checksums", &Params::checksums, "A list of checksums that has the file's: a path or a URL."},
+             {"signature", &Params::signature, "The detached signature of checksums: a path or a URL."},
+             {"keyring", &Params::keyring, "Whose signature it must be: a file of OpenPGP public keys."},
+             {"refresh",
+              &Params::refresh,
+              {"never", "changed", "always"},
+              "When a URL that was downloaded before is downloaded again: \"changed\" asks the server."},
+             {"ttl", &Params::ttl, "How long the server is not asked again."},
+             {"limit", &Params::limit, "The most bytes that are downloaded or read from the standard input."},
+             {"timeout", &Params::patience, "How long a server may be silent, or slower than 1 KiB/s."},
+             {"retries", &Params::retries, "How often it is tried again before the next mirror is."},
+             {"allow", &Params::allow,
+              "Addresses, blocks such as \"10.0.0.0/8\" and names of hosts that a URL may lead to although they are "
+              "not "
+              "of the public internet."},
              {"tag", &Params::tag, "Which image of an OCI image layout. Default: the only one."},
              {"unpack_limit", &Params::unpack_limit, "The most that a compressed file may unpack to."}}) {}
 
  protected:
   void check(const Params& p, Check& c) const override {
-    std::error_code error;
-    const fs::file_status status = fs::status(p.file, error);
-    if (!fs::exists(status)) {
-      c.problem("file", "there is no file " + p.file.string(),
-                "is the path right? in a pipeline a relative one starts at the pipeline's folder");
-    } else if (is_oci_layout(p.file)) {
-      check_layout(p, c);
-      return;
-    } else if (!fs::is_regular_file(status) && !fs::is_block_file(status)) {
-      c.problem("file", p.file.string() + " is not a regular file", "give the path of a disk image file");
-    }
+    if (is_local(p) && is_oci_layout(p.file)) return check_layout(p, c);
+    check_origin(p, c);
+    if (is_local(p)) check_file(p, c);
     if (!p.tag.empty())
-      c.problem("tag", "\"tag\" is for the folder of an OCI image layout, which " + p.file.string() + " is not",
+      c.problem("tag", "\"tag\" is for the folder of an OCI image layout, which " + shown(p) + " is not",
                 "leave it out");
-    if (!p.sha256.empty() && !parse_digest(p.sha256))
-      c.problem("sha256", "\"sha256\" takes 64 hexadecimal digits", "copy what sha256sum prints for the file");
     if (p.format.empty()) return;
     try {
       c.formats().get(p.format);
@@ -85,6 +66,7 @@ class Import final : public StageOf<Params, Role::source> {
   }
 
   std::string fingerprint(const Params& p) const override {
+    if (!is_local(p)) return origin_fingerprint(p);
     if (is_oci_layout(p.file)) return oci_fingerprint(p.file, p.tag);
     struct stat st {};
     if (::stat(p.file.c_str(), &st) != 0) return "missing";
@@ -94,24 +76,28 @@ class Import final : public StageOf<Params, Role::source> {
     return Identity::of(st).text() + fingerprint_within(p.file, std::to_string(started));
   }
 
+  /// Further disks are parts, which last as long as a run does.
+  bool still_there(const Params& p, const Facts& made, Catalog&) const override {
+    return !made.contains("disk.layout.disk1") && is_still_there(p, made);
+  }
+
   void run(Context& ctx, const Params& p) const override {
-    std::error_code error;
-    const fs::path path = fs::canonical(p.file, error);
-    if (error) throw system_error("cannot open " + p.file.string(), error.value());
-    if (is_oci_layout(path)) return run_layout(ctx, path, p.tag);
-    const auto steady = std::make_shared<const SteadyFile>(path);
-    if (!p.sha256.empty()) verify(ctx, *steady, to_hex(*parse_digest(p.sha256)));
-    const Source source = open_source(ctx, {steady->file().again(), steady}, p.format, {.size = p.unpack_limit.count});
+    if (is_from_nbd(p)) return run_nbd(ctx, p);
+    if (is_local(p))
+      if (const fs::path path = canonical(p.file); is_oci_layout(path)) return run_layout(ctx, path, p.tag);
+    const Origin origin = find_origin(ctx, p);
+    const Source source =
+        open_source(ctx, {origin.input.file.again(), origin.input.guard}, p.format, {.size = p.unpack_limit.count});
 
     Facts& facts = ctx.facts();
     facts["source.kind"] = "import";
-    facts["source.file"] = p.file.filename().string();
+    facts["source.file"] = origin.name;
     facts["source.format"] = source.kind;
-    facts["source.size"] = std::to_string(steady->file().size());
-    if (!p.sha256.empty()) facts["source.sha256"] = to_hex(*parse_digest(p.sha256));
+    facts["source.size"] = std::to_string(origin.input.file.size());
+    for (const auto& [name, value] : origin.facts) facts[name] = value;
     note_layout(ctx, *source.disks.front().disk);
     for (const auto& [name, value] : source.facts) facts[name] = value;
-    ctx.summary(p.file.filename().string() + "  " + describe(source));
+    ctx.summary(origin.name + "  " + describe(source));
     produce(ctx, source);
   }
 
@@ -124,6 +110,41 @@ class Import final : public StageOf<Params, Role::source> {
       ctx.facts()["disk.layout." + name] = look_at(*source.disks[i].disk).kind;
       ctx.add_part(part_role::data, name, *source.disks[i].disk);
     }
+  }
+
+  static bool is_local(const Params& p) { return p.url.empty() && !p.file.empty() && !is_from_stdin(p); }
+  static std::string shown(const Params& p) { return p.url.empty() ? p.file.string() : "what a URL leads to"; }
+
+  static fs::path canonical(const fs::path& file) {
+    std::error_code error;
+    fs::path path = fs::canonical(file, error);
+    if (error) throw system_error("cannot open " + file.string(), error.value());
+    return path;
+  }
+
+  static void check_file(const Params& p, Check& c) {
+    std::error_code error;
+    const fs::file_status status = fs::status(p.file, error);
+    if (!fs::exists(status))
+      c.problem("file", "there is no file " + p.file.string(),
+                "is the path right? in a pipeline a relative one starts at the pipeline's folder");
+    else if (!fs::is_regular_file(status) && !fs::is_block_file(status))
+      c.problem("file", p.file.string() + " is not a regular file", "give the path of a disk image file");
+  }
+
+  static void run_nbd(Context& ctx, const Params& p) {
+    const auto disk = open_nbd(p.url, AddressRule(p.allow), p.patience, ctx.stop());
+    const std::string name = parse_url(p.url).file_name();
+    if (p.format != "raw") refuse_nested(ctx.formats(), *disk, name);
+    Facts& facts = ctx.facts();
+    facts["source.kind"] = "import";
+    facts["source.file"] = name;
+    facts["source.url"] = parse_url(p.url).shown();
+    facts["source.format"] = "raw";
+    facts["source.size"] = std::to_string(disk->size());
+    note_layout(ctx, *disk);
+    ctx.summary(name + "  raw, by NBD, " + format_bytes(disk->size()));
+    ctx.produce(disk);
   }
 
   /// Each blob of a layout is named by its digest, and kiln's own are in one format.

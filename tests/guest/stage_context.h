@@ -30,6 +30,7 @@ class StageContext final : public Context {
   std::string summed_up;
 
   const std::filesystem::path& scratch() override { return folder_; }
+  std::filesystem::path cache() override { return folder_; }
   std::string exec(const Command&) override;
   void log(std::string_view line) override { logged.emplace_back(line); }
   void warn(std::string_view text) override { warned.emplace_back(text); }

@@ -50,12 +50,15 @@ class Context {
  public:
   // --- for every stage
   virtual const std::filesystem::path& scratch() = 0;  ///< private folder, removed after the stage
-  virtual std::string exec(const Command&) = 0;        ///< stdout; Error with stderr's last lines
-  virtual void log(std::string_view line) = 0;         ///< [any thread] into the stage's log file
-  virtual void warn(std::string_view text) = 0;        ///< shown to the user
-  virtual void found(const Finding&) = 0;              ///< of a check; shown, and kept with what the run says
-  virtual void progress(const Progress&) = 0;          ///< [any thread]
-  virtual void summary(std::string text) = 0;          ///< the line shown when the stage is done: what it did
+  /// A folder of the kiln home for what is costly to get again. It stays when the run ends; `kiln cache clear` removes
+  /// it.
+  virtual std::filesystem::path cache() = 0;
+  virtual std::string exec(const Command&) = 0;  ///< stdout; Error with stderr's last lines
+  virtual void log(std::string_view line) = 0;   ///< [any thread] into the stage's log file
+  virtual void warn(std::string_view text) = 0;  ///< shown to the user
+  virtual void found(const Finding&) = 0;        ///< of a check; shown, and kept with what the run says
+  virtual void progress(const Progress&) = 0;    ///< [any thread]
+  virtual void summary(std::string text) = 0;    ///< the line shown when the stage is done: what it did
   virtual std::stop_token stop() const = 0;
   virtual const Formats& formats() const = 0;
   virtual Catalog& catalog() = 0;

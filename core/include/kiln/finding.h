@@ -51,8 +51,9 @@ inline constexpr std::string_view truncated = "Truncated";
 inline constexpr std::string_view unknown_format = "UnknownFormat";
 inline constexpr std::string_view unsupported = "UnsupportedFeature";
 // Archives and addresses.
-inline constexpr std::string_view archive = "UnsafeArchive";  ///< links, paths, twins, several of what is one
-inline constexpr std::string_view bomb = "RatioExceeded";     ///< it unpacks to more than is plausible
+inline constexpr std::string_view bad_signature = "SignatureMismatch";  ///< of a list of checksums
+inline constexpr std::string_view archive = "UnsafeArchive";            ///< links, paths, twins, several of what is one
+inline constexpr std::string_view bomb = "RatioExceeded";               ///< it unpacks to more than is plausible
 inline constexpr std::string_view invalid_url = "InvalidUrl";
 inline constexpr std::string_view manifest = "ManifestMismatch";       ///< of an OVA
 inline constexpr std::string_view not_a_file = "NotAFile";             ///< a device, a socket, a link, a folder

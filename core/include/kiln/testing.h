@@ -339,8 +339,9 @@ class FakeContext final : public Context {
   FakeFormats fake_formats;
   FakeCatalog fake_catalog;
   FakeMachines fake_machines;
-  std::vector<Command> commands;               ///< every exec()
-  std::map<std::string, std::string> outputs;  ///< what exec() returns for a program
+  std::vector<Command> commands;                       ///< every exec()
+  std::map<std::string, std::string> outputs;          ///< what exec() returns for a program
+  std::function<std::string(const Command&)> on_exec;  ///< when set, what exec() does instead
   std::vector<std::string> lines, warnings;
   std::vector<Finding> findings;
   std::vector<Progress> progressed;
@@ -369,8 +370,14 @@ class FakeContext final : public Context {
     }
     return scratch_;
   }
+  std::filesystem::path cache() override {
+    const std::filesystem::path folder = scratch() / "cache";
+    std::filesystem::create_directories(folder);
+    return folder;
+  }
   std::string exec(const Command& command) override {
     commands.push_back(command);
+    if (on_exec) return on_exec(command);
     const auto it = outputs.find(command.program);
     return it != outputs.end() ? it->second : std::string();
   }
