@@ -7,12 +7,15 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
 #include <thread>
+
+#include <kiln/file.h>
 
 #include "support/disks.h"
 
@@ -137,6 +140,14 @@ std::filesystem::path Program::raw_disk(const std::string& name, unsigned mib, u
   const std::uint64_t size = std::uint64_t{mib} << 20;
   write_raw(folder_ / name, {name, size, {{0, size / 6, Piece::Kind::text}, {size / 2, size / 6, Piece::Kind::random}}},
             seed);
+  // One partition: a raw disk is known by what is on it.
+  std::array<std::byte, 66> table{};
+  table[4] = std::byte{0x83};
+  table[9] = std::byte{0x08};  // sector 2048
+  table[13] = std::byte{0x08};
+  table[64] = std::byte{0x55};
+  table[65] = std::byte{0xaa};
+  File::open_write(folder_ / name).write_at(446, table);
   return folder_ / name;
 }
 
