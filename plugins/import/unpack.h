@@ -14,7 +14,7 @@ namespace kiln::import {
 struct UnpackLimits {
   std::uint64_t size = std::uint64_t{16} << 40;      ///< in all
   std::uint64_t data = 64u << 20, data_ratio = 200;  ///< not zero: `data` + `data_ratio` × what was read
-  std::uint64_t zeros = std::uint64_t{16} << 30;     ///< in all: `zeros` + `zeros_ratio` × what was read
+  std::uint64_t zeros = std::uint64_t{2} << 30;      ///< in all: `zeros` + `zeros_ratio` × what was read
   std::uint64_t zeros_ratio = 40'000;                ///< zstd makes 32768 zeros of a byte, and means no harm
 };
 
