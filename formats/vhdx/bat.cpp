@@ -114,11 +114,11 @@ std::shared_ptr<const Bat::Piece> Bat::piece(std::uint64_t key) const {
   return fresh;
 }
 
-Run Bat::find(std::uint64_t block) const {
+Run Bat::find(std::uint64_t block, std::uint64_t most) const {
   const std::shared_ptr<const Piece> blocks = piece(block / piece_blocks);
   const std::uint64_t first = block % piece_blocks;
   Run run{(*blocks)[first], 1};
-  while (first + run.blocks < blocks->size()) {
+  while (first + run.blocks < blocks->size() && (run.at == 0 || run.blocks < most)) {
     const std::uint64_t next = (*blocks)[first + run.blocks];
     if (run.at == 0 ? next != 0 : next != run.at + run.blocks * layout_.block_size) break;
     ++run.blocks;

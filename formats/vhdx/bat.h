@@ -26,8 +26,9 @@ class Bat {
   /// outlive it.
   Bat(const Container& container, const Layout& layout);
 
-  /// Of the blocks from `block` on, within one piece of the table.
-  Run find(std::uint64_t block) const;
+  /// Of the blocks from `block` on: `most` of them, fewer where a piece of the table ends. Of blocks that read as zeros
+  /// all that the piece has.
+  Run find(std::uint64_t block, std::uint64_t most) const;
   std::uint64_t allocated() const noexcept { return allocated_; }
 
  private:

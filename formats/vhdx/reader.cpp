@@ -4,10 +4,15 @@
 #include <cstring>
 
 namespace kiln::vhdx {
+namespace {
+
+constexpr std::uint64_t longest_run = 64;  // blocks of data that are told in one piece
+
+}  // namespace
 
 Extent Reader::extent_at(std::uint64_t offset) const {
   const std::uint64_t block = offset / layout_.block_size, within = offset % layout_.block_size;
-  const Run run = bat_.find(block);
+  const Run run = bat_.find(block, longest_run);
   const std::uint64_t length = std::min(run.blocks * layout_.block_size - within, layout_.disk_size - offset);
   if (run.at == 0) return {offset, length, false};
   // Blocks are allocated as a whole: what nobody wrote to is often a hole of the file.
@@ -18,7 +23,7 @@ Extent Reader::extent_at(std::uint64_t offset) const {
 void Reader::read(std::uint64_t offset, std::span<std::byte> into) const {
   while (!into.empty()) {
     const std::uint64_t within = offset % layout_.block_size;
-    const Run run = bat_.find(offset / layout_.block_size);
+    const Run run = bat_.find(offset / layout_.block_size, into.size() / layout_.block_size + 1);
     const auto piece = into.first(std::min<std::uint64_t>(into.size(), run.blocks * layout_.block_size - within));
     if (run.at == 0)
       std::memset(piece.data(), 0, piece.size());

@@ -117,7 +117,7 @@ TEST(Registry, DetectsByContentAndNeverGuesses) {
 TEST(Registry, TakesNoStrangersContainerForARawDisk) {
   const test::TempDir dir;
   const std::pair<std::string, std::string> files[] = {{"KDMV", "a VMDK disk"},
-                                                       {"vhdxfile", "a VHDX disk"},
+                                                       {std::string("QED\0", 4), "a QED disk"},
                                                        {"\x1f\x8b\x08", "a gzip archive"},
                                                        {"LUKS\xba\xbe", "a disk encrypted with LUKS"},
                                                        {std::string(257, '\0') + "ustar", "a tar archive"}};

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <functional>
 #include <stdexcept>
@@ -94,9 +95,19 @@ MemoryFile::~MemoryFile() {
   ::close(fd_);
 }
 
+// Holes stay holes: for a file that is mostly holes this is most of the time.
 void MemoryFile::hold(std::span<const std::byte> bytes) {
-  if (::ftruncate(fd_, 0) != 0 || ::pwrite(fd_, bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
-    throw std::runtime_error("writing the input failed");
+  constexpr std::size_t page = 4096;
+  static constexpr std::array<std::byte, page> zeros{};
+  bool good = ::ftruncate(fd_, 0) == 0 && ::ftruncate(fd_, static_cast<off_t>(bytes.size())) == 0;
+  for (std::size_t at = 0, end = 0; good && at < bytes.size(); at = end) {
+    end = at + std::min(page, bytes.size() - at);
+    if (std::memcmp(bytes.data() + at, zeros.data(), end - at) == 0) continue;
+    while (end < bytes.size() && std::memcmp(bytes.data() + end, zeros.data(), std::min(page, bytes.size() - end)) != 0)
+      end += std::min(page, bytes.size() - end);
+    good = ::pwrite(fd_, bytes.data() + at, end - at, static_cast<off_t>(at)) == static_cast<ssize_t>(end - at);
+  }
+  if (!good) throw std::runtime_error("writing the input failed");
 }
 
 std::string exercise(const Format& format, const std::filesystem::path& path) {

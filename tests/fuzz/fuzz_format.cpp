@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "exercise.h"
+#include "packed.h"
 
 namespace {
 
@@ -18,7 +19,7 @@ extern "C" int LLVMFuzzerInitialize(int*, char***) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static kiln::fuzz::MemoryFile file;
-  file.hold(std::as_bytes(std::span(data, size)));
+  file.hold(kiln::fuzz::as_file(format->about().name, std::as_bytes(std::span(data, size))));
   const std::string wrong = kiln::fuzz::exercise(*format, file.path());
   if (wrong.empty()) return 0;
   std::fprintf(stderr, "%s\n", wrong.c_str());

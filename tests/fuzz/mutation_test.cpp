@@ -7,6 +7,7 @@
 
 #include "exercise.h"
 #include "mutate.h"
+#include "packed.h"
 #include "support/temp.h"
 
 namespace kiln::fuzz {
@@ -28,16 +29,17 @@ class Mutations : public testing::TestWithParam<std::string> {};
 TEST_P(Mutations, EndInADiskOrAnError) {
   const test::TempDir dir;
   const Format& format = load(GetParam());
+  const std::string& name = format.about().name;
   const std::vector<Seed> all = seeds(format, dir.path());
   const auto end = std::chrono::steady_clock::now() + budget;
   MemoryFile file;
   for (const Seed& seed : all) {
-    file.hold(seed.bytes);
+    file.hold(as_file(name, seed.bytes));
     EXPECT_EQ(exercise(format, file.path()), "") << seed.name;
   }
   for (std::uint64_t i = 0; i < mutations && std::chrono::steady_clock::now() < end; ++i) {
     const Seed& seed = all[i % all.size()];
-    file.hold(mutated(seed.bytes, i));
+    file.hold(as_file(name, mutated(seed.bytes, i)));
     ASSERT_EQ(exercise(format, file.path()), "") << seed.name << ", mutation " << i;
   }
 }

@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
+#include <kiln/endian.h>
 #include <kiln/file.h>
 
+#include "packed.h"
 #include "support/run.h"
 
 namespace kiln::fuzz {
@@ -54,6 +57,9 @@ std::vector<std::vector<std::string>> qemu_ways(const std::string& name) {
             {"qcow2", "cluster_size=4k,compression_type=zstd", "-c"},
             {"qcow2", "cluster_size=1k,lazy_refcounts=on,refcount_bits=1"}};
   if (name == "vdi") return {{"vdi", "static=off"}, {"vdi", "static=on"}};
+  if (name == "vhdx")
+    return {{"vhdx", "subformat=fixed,block_size=1M"},
+            {"vhdx", "subformat=dynamic,block_size=1M,block_state_zero=off"}};
   if (name == "vhd") return {{"vpc", "subformat=fixed"}, {"vpc", "subformat=dynamic"}, {"vpc", "force_size=on"}};
   if (name == "vmdk")
     return {{"vmdk", "subformat=monolithicSparse,zeroed_grain=on"},
@@ -62,12 +68,38 @@ std::vector<std::vector<std::string>> qemu_ways(const std::string& name) {
   return {};
 }
 
+/// A VHDX as kiln writes it, with a log of one entry: a run of zeros, and a sector that is a copy of another one.
+std::vector<std::byte> with_log(std::vector<std::byte> file) {
+  const std::span<std::byte> all(file), log = all.subspan(1u << 20, 8192);
+  const std::uint64_t size = file.size(), blocks = 4u << 20;
+  for (const std::size_t header : {64u << 10, 128u << 10}) put_le<std::uint64_t>(all, header + 48, 7);
+  const auto mark = [&](std::size_t at, std::string_view text) { std::memcpy(log.data() + at, text.data(), 4); };
+  mark(0, "loge");
+  put_le<std::uint32_t>(log, 8, 8192);
+  put_le<std::uint64_t>(log, 16, 1);
+  put_le<std::uint32_t>(log, 24, 2);
+  put_le<std::uint64_t>(log, 32, 7);
+  put_le<std::uint64_t>(log, 48, size);
+  put_le<std::uint64_t>(log, 56, size);
+  for (const std::size_t at : {64u, 96u}) {
+    mark(at, at == 64 ? "zero" : "desc");
+    put_le<std::uint64_t>(log, at + 8, 4096);
+    put_le<std::uint64_t>(log, at + 16, blocks + (at == 64 ? 8192 : 24576));
+    put_le<std::uint64_t>(log, at + 24, 1);
+  }
+  std::copy_n(all.begin() + static_cast<std::ptrdiff_t>(blocks) + 20480, 1024, log.begin() + 4096 + 512);
+  mark(4096, "data");
+  put_le<std::uint32_t>(log, 8188, 1);
+  return file;
+}
+
 }  // namespace
 
 std::vector<Seed> seeds(const Format& format, const std::filesystem::path& folder) {
   std::vector<Seed> all;
   const auto file = folder / "seed", raw = folder / "raw";
   const auto add = [&](const std::string& name, std::vector<std::byte> bytes) {
+    bytes = as_input(format.about().name, std::move(bytes));
     if (bytes.size() <= max_seed) all.push_back({name, std::move(bytes)});
     std::filesystem::remove(file);
   };
@@ -91,6 +123,7 @@ std::vector<Seed> seeds(const Format& format, const std::filesystem::path& folde
     std::filesystem::remove(folder / "seed-flat.vmdk");
   }
   std::filesystem::remove(raw);
+  if (format.about().name == "vhdx") add("log", with_log(written(format, file, common)));
   return all;
 }
 

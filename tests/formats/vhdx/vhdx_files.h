@@ -71,10 +71,10 @@ inline void edit(const std::filesystem::path& path, std::uint64_t offset, std::s
 
 /// Changes both headers / both region tables.
 inline void edit_headers(const std::filesystem::path& path, const std::function<void(std::span<std::byte>)>& change) {
-  for (const std::uint64_t at : {64 << 10, 128 << 10}) edit(path, at, 4096, change);
+  for (const std::uint64_t at : {64u << 10, 128u << 10}) edit(path, at, 4096, change);
 }
 inline void edit_regions(const std::filesystem::path& path, const std::function<void(std::span<std::byte>)>& change) {
-  for (const std::uint64_t at : {192 << 10, 256 << 10}) edit(path, at, 64 << 10, change);
+  for (const std::uint64_t at : {192u << 10, 256u << 10}) edit(path, at, 64 << 10, change);
 }
 
 /// Where kiln's writer puts the regions.

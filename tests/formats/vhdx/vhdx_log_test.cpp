@@ -181,7 +181,7 @@ TEST_F(VhdxLog, ThatCannotBeReplayedIsRefused) {
   EXPECT_EQ(why_not(disk), unreplayable(0)) << "nothing is in it";
   write_entry(disk, {.sequence = 5, .data = {{blocks_at, filled(1)}}});
   EXPECT_EQ(why_not(disk), "opened");
-  for (const std::uint64_t at : {0, 9, 13, 20, 24, 64, 70, 80, 90, 4096, 4100, 6000, 8191}) {
+  for (const unsigned at : {0u, 9u, 13u, 20u, 24u, 64u, 70u, 80u, 90u, 4096u, 4100u, 6000u, 8191u}) {
     test::flip_byte(disk, log_at + at);
     EXPECT_EQ(why_not(disk), unreplayable(0)) << at;
     test::flip_byte(disk, log_at + at);
