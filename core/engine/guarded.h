@@ -29,7 +29,7 @@ inline Error prefixed(const std::string& prefix, const Error& error, const std::
   if (error.failure() == Failure::cancelled || std::string(error.what()).starts_with(prefix)) return error;
   std::string hint = error.hint();
   if (!more_hint.empty()) hint += (hint.empty() ? "" : "; ") + more_hint;
-  return Error(prefix + error.what(), std::move(hint), error.evidence(), error.failure());
+  return Error(prefix + error.what(), std::move(hint), error.evidence(), error.failure()).as(error.code());
 }
 
 }  // namespace kiln::engine

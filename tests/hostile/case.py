@@ -16,14 +16,15 @@ class Case:
     make: Callable  # (Place) -> the file to give to kiln
     codes: tuple  # the findings of which it must get one; empty: it must be taken, and read right
     args: tuple = ()
+    verb: str = "inspect"  # or convert: what only the whole import reads
 
 
 CASES: list[Case] = []
 
 
-def case(test, *codes, name=None, args=()):
+def case(test, *codes, name=None, args=(), verb="inspect"):
     def add(make):
-        CASES.append(Case(test, name or make.__name__.replace("_", "-"), make, codes, args))
+        CASES.append(Case(test, name or make.__name__.replace("_", "-"), make, codes, args, verb))
         return make
 
     return add
@@ -32,8 +33,8 @@ def case(test, *codes, name=None, args=()):
 class Place:
     """A folder for one case. `canary` lies outside of it and must never be opened."""
 
-    def __init__(self, folder: pathlib.Path, canary: pathlib.Path, shared: pathlib.Path):
-        self.folder, self.canary, self.shared = folder, canary, shared
+    def __init__(self, folder: pathlib.Path, canary: pathlib.Path, shared: pathlib.Path, kiln: str):
+        self.folder, self.canary, self.shared, self.kiln = folder, canary, shared, kiln
         self.content = None  # what a case that is taken must read as
 
     def path(self, name):
@@ -52,7 +53,7 @@ class Place:
         return bytes(data)
 
     def made(self, name, fmt, options="", size=4 * MIB):
-        """The disk as QEMU writes it in `fmt`: made once for all cases."""
+        """The disk as QEMU writes it in `fmt`, made once for all cases."""
         key = "".join(c if c.isalnum() else "_" for c in f"{fmt}-{options}-{size}")
         kept = self.shared / key
         if not kept.exists():
@@ -66,6 +67,15 @@ class Place:
         path = self.path(name)
         path.write_bytes(kept.read_bytes())
         self.content = self.disk(size)
+        return path
+
+
+    def written(self, name, options):
+        """The disk as kiln itself writes it in the format of the name's ending."""
+        raw, path = self.write("raw", self.disk()), self.path(name)
+        subprocess.run([self.kiln, "convert", "--from", "raw", *options, raw, path], check=True, capture_output=True)
+        raw.unlink()
+        self.content = self.disk()
         return path
 
 

@@ -17,7 +17,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import case  # noqa: E402
-import qcow2, raw, vdi, vhd, vhdx, vmdk  # noqa: E402,F401,E401
+import ova, qcow2, raw, vdi, vhd, vhdx, vmdk  # noqa: E402,F401,E401
 
 TIME, MEMORY = 10, 200 << 20
 IN_ACCESS, IN_OPEN = 1, 32
@@ -41,6 +41,17 @@ class Canary:
             return False
 
 
+def resident(pid):
+    """The most that it has had in memory until now; what wait4() tells counts the parent's before exec()."""
+    try:
+        for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) << 10
+    except (OSError, ProcessLookupError):
+        pass
+    return 0
+
+
 def run(command, folder):
     """(exit code, standard output, seconds, bytes that it had in memory, whether a process of its group is left)"""
     out = folder / ".out"
@@ -48,25 +59,23 @@ def run(command, folder):
     with open(out, "wb") as file:
         process = subprocess.Popen(command, stdout=file, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
                                    start_new_session=True)
-        pid, status, usage = None, None, None
-        while time.monotonic() - begin < TIME:
-            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-            if pid:
-                break
+        memory, code = 0, None
+        while code is None and time.monotonic() - begin < TIME:
+            memory = max(memory, resident(process.pid))
             time.sleep(0.005)
-        else:
+            code = process.poll()
+        if code is None:
             os.killpg(process.pid, 9)
-            pid, status, usage = os.wait4(process.pid, 0)
+            code = process.wait()
     seconds = time.monotonic() - begin
     try:
         os.killpg(process.pid, 0)
         left = True
     except ProcessLookupError:
         left = False
-    process.returncode = os.waitstatus_to_exitcode(status)
     text = out.read_bytes()
     out.unlink()
-    return process.returncode, text, seconds, usage.ru_maxrss * 1024, left
+    return code, text, seconds, memory, left
 
 
 def state(folder):
@@ -84,7 +93,9 @@ def check(kiln, one, place):
     given = one.make(place)
     before = state(place.folder)
     wrong = []
-    code, text, seconds, memory, left = run([kiln, "inspect", "--json", *one.args, "--", str(given)], place.shared)
+    target = place.shared / "read.raw"
+    words = [kiln, one.verb, "--json", *one.args, "--", str(given), *([str(target)] if one.verb == "convert" else [])]
+    code, text, seconds, memory, left = run(words, place.shared)
     if seconds >= TIME:
         wrong.append(f"it took longer than {TIME} s")
     if memory > MEMORY:
@@ -93,9 +104,16 @@ def check(kiln, one, place):
         wrong.append("a process was left")
     if code < 0 or code > 3:
         wrong.append(f"it ended with {code}")
+    if target.exists():
+        if code == 0 and place.content is not None and target.read_bytes() != place.content:
+            wrong.append("it reads as something else")
+        if code != 0:
+            wrong.append("something was written")
+        target.unlink()
     try:
-        answer = json.loads(text)
-    except ValueError:
+        lines = text.splitlines() if one.verb == "convert" else [text]  # events come before
+        answer = json.loads(lines[-1])
+    except (ValueError, IndexError):
         return wrong + [f"no JSON: {text[:200]!r}"]
     found = answer.get("error", {}).get("code")
     codes = [found] if found else [f["code"] for f in answer.get("findings", []) if f["severity"] == "security"]
@@ -105,7 +123,7 @@ def check(kiln, one, place):
         wrong.append(f"found {codes} ({answer['error']['what']} {answer['error']['evidence']}); expected {one.codes}")
     elif not one.codes and code != 0:
         wrong.append(f"it was refused: {answer['error']}")
-    elif not one.codes and place.content is not None:
+    elif not one.codes and place.content is not None and one.verb == "inspect":
         wrong += compare(kiln, one, given, place)
     if state(place.folder) != before:
         wrong.append("its folder was changed")
@@ -137,7 +155,7 @@ def main():
         for one in chosen:
             folder = root / "case" / one.name
             folder.mkdir(parents=True)
-            said = check(kiln, one, case.Place(folder, canary.path, shared))
+            said = check(kiln, one, case.Place(folder, canary.path, shared, kiln))
             if canary.was_touched():
                 said.append("the canary was opened")
             shutil.rmtree(folder)

@@ -168,7 +168,7 @@ for label, size in {"8-eib": 1 << 63, "0": 0, "odd": MIB + 1}.items():
         path = dynamic(place)
         return patch(path, (item(path, VIRTUAL_SIZE)[0], "<Q", size))
 
-    case("T17", "InvalidFormatSize", "Damaged", name=f"vhdx-of-{label}")(sized)
+    case("T17", "InvalidFormatSize", "Damaged", "DiskTooLarge", name=f"vhdx-of-{label}")(sized)
 
 
 @case("T24", "Damaged", "InvalidFormatSize")

@@ -167,13 +167,18 @@ def vmdk_that_was_renamed(place):
 
 @case("T27", "Damaged")
 def vmdk_footer_unlike_its_header(place):
-    path = stream(place)
+    path = place.written("disk.vmdk", ["-o", "subformat=streamOptimized"])
     return patch(path, (path.stat().st_size - 1024 + CAPACITY, "<Q", 4096))
 
 
-@case("T30", "Damaged", "Truncated")
+@case("T30")
+def vmdk_stream_of_kiln(place):
+    return place.written("disk.vmdk", ["-o", "subformat=streamOptimized"])
+
+
+@case("T30", "Damaged", "Truncated", verb="convert")
 def vmdk_stream_cut(place):
-    return cut(stream(place), -MIB // 4)
+    return cut(stream(place), -20000)
 
 
 def first_grain(path):
@@ -184,19 +189,19 @@ def first_grain(path):
     return at
 
 
-@case("T30", "Damaged")
+@case("T30", "Damaged", verb="convert")
 def vmdk_stream_with_another_grain_s_marker(place):
     path = stream(place)
     return patch(path, (first_grain(path), "<Q", 77 * 128))
 
 
-@case("T30", "Damaged")
+@case("T30", "Damaged", verb="convert")
 def vmdk_stream_with_bad_deflate(place):
     path = stream(place)
     return patch(path, (first_grain(path) + 12 + 4, b"\xff" * 64))
 
 
-@case("T30", "Damaged")
+@case("T30", "Damaged", verb="convert")
 def vmdk_stream_whose_grain_is_too_short(place):
     path = stream(place)
     at = first_grain(path)
@@ -204,7 +209,7 @@ def vmdk_stream_whose_grain_is_too_short(place):
     return patch(path, (at + 8, "<I", len(packed)), (at + 12, packed))
 
 
-@case("T30", "Damaged", "Truncated", "Overlap")
+@case("T30", "Damaged", "Truncated", "Overlap", verb="convert")
 def vmdk_stream_whose_grain_says_4g(place):
     path = stream(place)
     return patch(path, (first_grain(path) + 8, "<I", 0xFFFFFFFF))
@@ -251,8 +256,8 @@ for label, change in {
 
 def grain(place, value):
     path = sparse(place)
-    table = field(path, field(path, GD, "<Q") * SECTOR, "<I") * SECTOR
-    return patch(path, (table, "<I", value(path, table)))
+    tables = [field(path, field(path, directory, "<Q") * SECTOR, "<I") * SECTOR for directory in (GD, RGD)]
+    return patch(path, *((table, "<I", value(path, table)) for table in tables))
 
 
 for label, codes, value in (
