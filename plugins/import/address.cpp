@@ -144,7 +144,7 @@ void AddressRule::require(const Address& address, const std::string& host) const
   const auto why = against(address);
   if (!why) return;
   throw refused("the URL leads to an address that is not of the public internet",
-                "if it is meant, allow it: allow = [\"" + text_of(address) + "\"]",
+                "if it is meant, allow it: allow = [\"" + text_of(address) + "\"], or --allow " + text_of(address),
                 {in_quotes(host) + " is " + text_of(address) + " (" + *why + ")"})
       .as(code::private_address);
 }

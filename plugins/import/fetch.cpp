@@ -127,13 +127,15 @@ Fetched Fetch::from(const std::string& url, const Validators& known) {
     writer_->flush();
     const std::uint64_t have = writer_->position();
     if (answer.broken.empty() && answer.status == 304) return {.how = Fetched::How::unchanged};
-    const bool all_there = answer.status == 416 && have != 0 && answer.total == have;
+    const bool all_there =
+        answer.status == 416 && have != 0 && answer.total == have && note_.size.value_or(have) == have;
     const bool arrived = answer.broken.empty() && (answer.status == 200 || answer.status == 206) && landing.usable();
     if (all_there || (arrived && have == note_.size.value_or(have))) {
       note_.size = have;
       note_.digests = digests_.finish();
       return {.how = Fetched::How::complete, .note = note_, .resumed = resumed_ || before != 0};
     }
+    const Fetched why = failed(answer);
     if (answer.status == 416 || !landing.usable()) {  // what is there is not of this file
       start_over();
       answer.passing = true;
@@ -143,19 +145,21 @@ Fetched Fetch::from(const std::string& url, const Validators& known) {
       progress = have;
       failures = 0;
     }
-    if ((!answer.passing && !arrived) || ++failures > rules_.retries) return failed(answer);
+    if ((!answer.passing && !arrived) || ++failures > rules_.retries) return why;
+    ctx_.log("tried in vain: " + why.why);
     pause(failures, answer);
   }
 }
 
 Fetched Fetch::failed(const Answer& answer) const {
   const std::uint64_t have = writer_->position();
-  if (answer.broken.empty() && answer.status != 200 && answer.status != 206)
-    return {.why = "the server answers " + std::to_string(answer.status)};
   if (have != 0 && note_.size && have < *note_.size)
     return {.why = "it ends at byte " + std::to_string(have) + " of " + std::to_string(*note_.size) + ": " +
-                   printable(answer.broken, 200),
+                   (answer.broken.empty() ? "the server answers " + std::to_string(answer.status)
+                                          : printable(answer.broken, 200)),
             .cut = true};
+  if (answer.broken.empty() && answer.status != 200 && answer.status != 206)
+    return {.why = "the server answers " + std::to_string(answer.status)};
   return {.why = printable(answer.broken.empty() ? "it is not complete" : answer.broken, 200)};
 }
 
@@ -164,7 +168,6 @@ void Fetch::pause(int failures, const Answer& answer) {
   static thread_local std::mt19937_64 random{std::random_device{}()};
   const Duration full = std::min(longest_pause, first_pause * (1 << std::min(failures - 1, 10)));
   const Duration some{std::uniform_int_distribution<Duration::rep>(full.count() / 2, full.count())(random)};
-  ctx_.log("tried in vain: " + failed(answer).why);
   std::mutex mutex;
   std::condition_variable_any never;
   std::unique_lock lock(mutex);

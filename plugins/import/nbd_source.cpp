@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <condition_variable>
 #include <cstring>
 #include <mutex>
 #include <utility>
@@ -29,6 +30,8 @@ using Clock = std::chrono::steady_clock;
 constexpr std::uint64_t window = 1u << 30;           // of the map; an NBD request has 32 bits for a length
 constexpr std::uint64_t largest_disk = 64ull << 40;  // as of all of kiln's disks
 constexpr std::size_t piece = 1u << 20;              // of a read, so that several are under way
+constexpr std::size_t most_connections = 4;
+constexpr Duration sibling_patience{1000};
 constexpr nbd_completion_callback unwatched{.callback = nullptr, .user_data = nullptr, .free = nullptr};
 
 Error broken(const std::string& what) {
@@ -121,14 +124,14 @@ Server find(const std::string& text, const AddressRule& rule, Duration patience,
 /// One connection. For one thread at a time.
 class Connection {
  public:
-  explicit Connection(const Server& server) : server_(server), handle_(nbd_create()) {
+  Connection(const Server& server, Duration handshake) : server_(server), handle_(nbd_create()) {
     if (!handle_) throw broken("no memory");
     if (nbd_set_export_name(handle_.get(), server.export_name.c_str()) < 0) throw broken("the export has no such name");
     nbd_add_meta_context(handle_.get(), LIBNBD_CONTEXT_BASE_ALLOCATION);
     Socket socket = connect(server);
     if (nbd_aio_connect_socket(handle_.get(), socket.fd) < 0) throw broken("it does not answer");
     socket.fd = -1;  // libnbd's now
-    wait([&] { return nbd_aio_is_ready(handle_.get()) > 0; });
+    wait(handshake, [&] { return nbd_aio_is_ready(handle_.get()) > 0; });
   }
 
   std::uint64_t size() const {
@@ -188,7 +191,7 @@ class Connection {
   }
 
   void finish(std::int64_t cookie) {
-    wait([&] {
+    wait(server_.patience, [&] {
       const int done = nbd_aio_command_completed(handle_.get(), static_cast<std::uint64_t>(cookie));
       if (done < 0) throw broken("a request failed");
       return done > 0;
@@ -196,11 +199,11 @@ class Connection {
   }
 
   template <class Done>
-  void wait(const Done& done) {
-    const auto until = Clock::now() + server_.patience;
+  void wait(Duration patience, const Done& done) {
+    const auto until = Clock::now() + patience;
     while (!done()) {
       if (server_.stop.stop_requested()) throw cancelled();
-      if (Clock::now() > until) throw broken("it was silent for " + format_duration(server_.patience));
+      if (Clock::now() > until) throw broken("it was silent for " + format_duration(patience));
       if (nbd_aio_is_dead(handle_.get()) > 0 || nbd_aio_is_closed(handle_.get()) > 0)
         throw broken("it closed the connection");
       if (nbd_poll(handle_.get(), 100) < 0) throw broken("the connection broke");
@@ -214,11 +217,12 @@ class Connection {
 class NbdDisk final : public BlockReader {
  public:
   explicit NbdDisk(Server server) : server_(std::move(server)) {
-    auto first = std::make_unique<Connection>(server_);
+    auto first = std::make_unique<Connection>(server_, server_.patience);
     size_ = first->size();
     has_map_ = first->has_map();
-    several_ = first->may_have_siblings();
+    const bool several = first->may_have_siblings();
     idle_.push_back(std::move(first));
+    if (several) add_siblings();
   }
 
   std::uint64_t size() const override { return size_; }
@@ -240,30 +244,51 @@ class NbdDisk final : public BlockReader {
   }
 
  private:
-  /// One that failed is not used again. A server that knows of no siblings may let them wait for ever.
+  /// A server does not say how many it serves at once, and lets the others wait.
+  void add_siblings() {
+    while (idle_.size() < most_connections) try {
+        auto more = std::make_unique<Connection>(server_, std::min(server_.patience, sibling_patience));
+        if (more->size() != size_) throw broken("it has another size now");
+        idle_.push_back(std::move(more));
+      } catch (const Error& error) {
+        if (is_cancelled(error)) throw;
+        break;
+      }
+    alive_ = idle_.size();
+  }
+
+  /// Waits for one that nobody uses. One that failed is not used again.
+  std::unique_ptr<Connection> take() const {
+    std::unique_lock lock(mutex_);
+    given_back_.wait(lock, [&] { return !idle_.empty() || alive_ == 0; });
+    if (idle_.empty()) throw Error("cannot read the disk from the NBD server: its connections broke", "run again");
+    auto connection = std::move(idle_.back());
+    idle_.pop_back();
+    return connection;
+  }
+
   template <class F>
   void with_connection(F&& use) const {
-    std::unique_lock alone(alone_mutex_, std::defer_lock);
-    if (!several_) alone.lock();
-    std::unique_ptr<Connection> connection;
-    {
+    std::unique_ptr<Connection> connection = take();
+    try {
+      use(*connection);
+    } catch (...) {
       const std::lock_guard lock(mutex_);
-      if (!idle_.empty()) {
-        connection = std::move(idle_.back());
-        idle_.pop_back();
-      }
+      --alive_;
+      given_back_.notify_all();
+      throw;
     }
-    if (!connection) connection = std::make_unique<Connection>(server_);
-    if (connection->size() != size_) throw broken("it has another size now");
-    use(*connection);
     const std::lock_guard lock(mutex_);
     idle_.push_back(std::move(connection));
+    given_back_.notify_one();
   }
 
   const Server server_;
   std::uint64_t size_ = 0;
-  bool has_map_ = false, several_ = false;
-  mutable std::mutex mutex_, alone_mutex_, map_mutex_;
+  bool has_map_ = false;
+  mutable std::mutex mutex_, map_mutex_;
+  mutable std::condition_variable given_back_;
+  mutable std::size_t alive_ = 1;    // connections that have not failed
   mutable std::vector<Extent> map_;  // of the window that was asked for last
   mutable std::vector<std::unique_ptr<Connection>> idle_;
 };

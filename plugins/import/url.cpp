@@ -3,13 +3,16 @@
 #include <curl/curl.h>
 
 #include <memory>
-#include <optional>
+#include <string_view>
 
 #include <kiln/finding.h>
 #include <kiln/text.h>
 
 namespace kiln::import {
 namespace {
+
+/// It has no host, which libcurl does not take for a URL.
+constexpr std::string_view unix_begin = "nbd+unix:///";
 
 struct FreeUrl {
   void operator()(CURLU* url) const { curl_url_cleanup(url); }
@@ -51,7 +54,9 @@ std::string Url::file_name() const {
 Url parse_url(const std::string& text) {
   const Handle handle(curl_url());
   if (!handle) throw std::bad_alloc();
-  const CURLUcode code = curl_url_set(handle.get(), CURLUPART_URL, text.c_str(), CURLU_NON_SUPPORT_SCHEME);
+  const bool is_unix = text.starts_with(unix_begin);
+  const std::string whole = is_unix ? "nbd+unix://unix/" + text.substr(unix_begin.size()) : text;
+  const CURLUcode code = curl_url_set(handle.get(), CURLUPART_URL, whole.c_str(), CURLU_NON_SUPPORT_SCHEME);
   if (code != CURLUE_OK) throw wrong(text, std::string("is not a URL: ") + curl_url_strerror(code));
   Url url;
   url.text = text;
@@ -61,7 +66,7 @@ Url parse_url(const std::string& text) {
   if (!part(handle.get(), CURLUPART_USER).empty() || !part(handle.get(), CURLUPART_PASSWORD).empty())
     throw wrong(url.scheme + "://…", "has a name or a password in it");
   url.host = part(handle.get(), CURLUPART_HOST);
-  if (url.host.empty() && url.scheme != "nbd+unix") throw wrong(text, "names no host");
+  if (url.host.empty() || is_unix != (url.scheme == "nbd+unix")) throw wrong(text, "names no host, or one too many");
   url.port = part(handle.get(), CURLUPART_PORT);
   if (url.port.empty()) url.port = default_port(url.scheme);
   url.path = part(handle.get(), CURLUPART_PATH, CURLU_URLDECODE);

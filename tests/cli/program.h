@@ -48,6 +48,7 @@ class Program {
   std::filesystem::path raw_disk(const std::string& name, unsigned mib = 4, unsigned seed = 1) const;
 
   std::map<std::string, std::string> environment;  ///< added to, and replacing, the test's own; empty value: unset
+  std::filesystem::path input = "/dev/null";       ///< what its standard input is
   std::string binary;                              ///< this build's kiln, unless changed
 
  private:

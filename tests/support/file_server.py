@@ -12,6 +12,7 @@ Faults are in the query; times=N: only the first N requests for that path and qu
     claim=N    Content-Length is N     slow=S    waits S seconds before each 100 bytes of the body
     header=S   waits S seconds, then sends one more header line, for ever
     to=URL     redirects               hops=N    redirects to itself with one less
+    then=NAME  after those N requests it is this file
     plain      no ETag, no date, no ranges       chunked   no Content-Length, as chunks
     endless    chunks for ever         weird     206 with another range than the one asked for
 """
@@ -59,7 +60,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         with lock:
             seen[self.path] = seen.get(self.path, 0) + 1
             if seen[self.path] > int(found.get("times", 1 << 30)):
-                found = {k: v for k, v in found.items() if k in ("plain", "chunked")}
+                path = "/" + found["then"] if "then" in found else parts.path
+                return path, {k: v for k, v in found.items() if k in ("plain", "chunked")}
         return parts.path, found
 
     def do_GET(self):

@@ -1,6 +1,6 @@
 // Where a URL may lead: addresses in all their forms, redirections, proxies.
 #include <gmock/gmock.h>
-#include <stdlib.h>
+#include <cstdlib>
 
 #include "plugins/import/fetching.h"
 #include "support/run.h"
@@ -75,7 +75,7 @@ TEST_F(Address, SaysWhatItIsAndHowToAllowIt) {
   const Error error = guarded(server().url("a.raw"));
   EXPECT_STREQ(error.what(), "the URL leads to an address that is not of the public internet");
   EXPECT_EQ(error.evidence(), std::vector<std::string>{"\"127.0.0.1\" is 127.0.0.1 (loopback)"});
-  EXPECT_EQ(error.hint(), "if it is meant, allow it: allow = [\"127.0.0.1\"]");
+  EXPECT_EQ(error.hint(), "if it is meant, allow it: allow = [\"127.0.0.1\"], or --allow 127.0.0.1");
   EXPECT_EQ(guarded("http://[64:ff9b::a00:1]/a").evidence(),
             std::vector<std::string>{"\"[64:ff9b::a00:1]\" is 64:ff9b::a00:1 (private, NAT64)"});
 }
@@ -148,9 +148,9 @@ TEST_F(Address, OfAProxyIsTheEnvironmentsButWhatItIsAskedForIsChecked) {
   EXPECT_EQ(guarded("http://10.1.2.3/a.raw").code(), code::private_address);
   EXPECT_EQ(guarded("http://localhost/a.raw").code(), code::private_address);
   EXPECT_THAT(server().requests(), IsEmpty());
-  const Error error = guarded("http://no-such-host.invalid/a.raw");  // the proxy answers for it
+  const Error error = guarded("http://no-such-host.invalid/b.raw");  // the proxy answers for it
   EXPECT_THAT(error.evidence(), ElementsAre(EndsWith("the server answers 404")));
-  EXPECT_THAT(server().requests(), ElementsAre("GET http://no-such-host.invalid/a.raw 404"));
+  EXPECT_THAT(server().requests(), ElementsAre("GET http://no-such-host.invalid/b.raw 404"));
   EXPECT_THAT(ctx.warnings, testing::Contains(HasSubstr("a proxy connects for kiln")));
   ::setenv("no_proxy", "127.0.0.1,localhost", 1);
   EXPECT_EQ(guarded("http://127.0.0.2:" + server().port() + "/a.raw").code(), code::private_address);

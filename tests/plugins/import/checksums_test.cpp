@@ -112,6 +112,7 @@ class Signed : public Checksums {
     return listed({{"signature", text(server().url("SHA256SUMS.gpg"))}, {"keyring", text(dir / ring)}});
   }
   void expect_refused(const std::string& ring = "ann.gpg") {
+    server().requests();
     const Error error = failure_of("a.raw", with_keys(ring));
     EXPECT_STREQ(error.what(), "the signature of SHA256SUMS is not one of the key ring's");
     EXPECT_EQ(error.code(), code::bad_signature);

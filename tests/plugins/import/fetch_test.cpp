@@ -67,25 +67,20 @@ TEST_F(Fetch, GoesOnWhereTheConnectionWasLost) {
 
 TEST_F(Fetch, StartsOverWhenTheFileIsAnotherMeanwhile) {
   server().put("a.raw", disk);
-  std::thread changes;
-  ctx.on_progress = [&](const Progress& p) {
-    if (p.done >= 100'000 && !changes.joinable()) changes = std::thread([] { server().put("a.raw", other); });
-  };
-  get("a.raw?drop=100000&times=1");
-  changes.join();
+  server().put("b.raw", other);
+  get("a.raw?drop=100000&times=1&then=b.raw");
   EXPECT_EQ(content(), other);
-  const auto requests = server().requests();
-  EXPECT_THAT(requests, ElementsAre(EndsWith(" 200"), HasSubstr(" 200 range=bytes=100000- if-range=")));
+  EXPECT_THAT(server().requests(), ElementsAre(EndsWith(" 200"), HasSubstr(" 200 range=bytes=100000- if-range=")));
 }
 
 TEST_F(Fetch, GoesOnInTheNextRun) {
   server().put("a.raw", disk);
-  const Error error = failure_of("a.raw?drop=100000&times=1", {{"retries", number(0)}});
+  const Error error = failure_of("a.raw?drop=100000&times=1&now", {{"retries", number(0)}});
   EXPECT_STREQ(error.what(), "a.raw cannot be downloaded");
   EXPECT_EQ(error.code(), code::truncated);
   EXPECT_THAT(error.evidence(), ElementsAre(HasSubstr("it ends at byte 100000 of 501000")));
   EXPECT_THAT(cached(), ElementsAre(EndsWith(".part"), EndsWith(".part.json")));
-  get("a.raw?drop=100000&times=1");
+  get("a.raw?drop=100000&times=1&now");
   EXPECT_EQ(content(), disk);
   EXPECT_THAT(server().requests(), ElementsAre(EndsWith(" 200"), HasSubstr(" 206 range=bytes=100000-")));
   EXPECT_THAT(cached(), SizeIs(2));
