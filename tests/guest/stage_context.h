@@ -34,6 +34,7 @@ class StageContext final : public Context {
   std::string exec(const Command&) override;
   void log(std::string_view line) override { logged.emplace_back(line); }
   void warn(std::string_view text) override { warned.emplace_back(text); }
+  void found(const Finding&) override {}
   void progress(const Progress& p) override { progressed.push_back(p); }
   void summary(std::string text) override { summed_up = std::move(text); }
   std::stop_token stop() const override { return {}; }

@@ -40,8 +40,8 @@ class Plain final : public FormatOf<Options> {
       : FormatOf({.name = "plain", .summary = "Bytes.", .extensions = {"pln"}},
                  {{"block", &Options::block, "Size of a block."}}) {}
   Match probe(const Glimpse&) const override { return Match::no; }
-  Inspection inspect(const fs::path&) const override { return {}; }
-  std::shared_ptr<const BlockReader> open(const fs::path&, std::shared_ptr<const BlockReader>) const override {
+  Inspection inspect(const File&) const override { return {}; }
+  std::shared_ptr<const BlockReader> open(File, std::shared_ptr<const BlockReader>) const override {
     return nullptr;
   }
   mutable std::uint64_t block = 0;  // what it was last asked for
