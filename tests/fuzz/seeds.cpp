@@ -120,7 +120,7 @@ std::vector<Seed> seeds(const Format& format, const std::filesystem::path& folde
     args.insert(args.end(), {raw.string(), file.string()});
     test::qemu_img(args);
     add("qemu-" + std::to_string(all.size()), content(file));
-    std::filesystem::remove(folder / "seed-flat.vmdk");
+    std::filesystem::remove(folder / "seed-flat");
   }
   std::filesystem::remove(raw);
   if (format.about().name == "vhdx") add("log", with_log(written(format, file, common)));
