@@ -19,6 +19,8 @@ class VmdkRead : public testing::TestWithParam<Way> {};
 
 std::vector<test::DiskShape> shapes() {
   std::vector<test::DiskShape> all = test::sample_disks();
+  std::erase_if(all,
+                [](const test::DiskShape& s) { return s.name == "full" || s.name == "text"; });  // as others, larger
   all.push_back({"two-extents", 2 * GiB + 3 * MiB, {{2 * GiB - MiB, 2 * MiB, test::Piece::Kind::text}, {0, 512}}});
   all.push_back({"odd-grain", 10 * 64 * KiB + 512, {{9 * 64 * KiB, 64 * KiB + 512, test::Piece::Kind::text}}});
   return all;
