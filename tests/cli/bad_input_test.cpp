@@ -117,8 +117,9 @@ TEST_F(BadInput, UnknownPipeline) {
 TEST_F(BadInput, WrongDigest) {
   const std::string digest(64, '0');
   const Answer answer = refuse({"import", "disk.raw", "--name", "web", "--sha256", digest}, 3);
-  EXPECT_THAT(answer.err,
-              HasSubstr("stage 1 \"import\": disk.raw does not have the expected sha256\n     | expected 0000"));
+  EXPECT_THAT(
+      answer.err,
+      HasSubstr("stage 1 \"import\": disk.raw does not have the expected sha256 [HashMismatch]\n     | expected 0000"));
   EXPECT_THAT(answer.err, HasSubstr("help: "));
 }
 

@@ -66,7 +66,7 @@ TEST(Errors, ShowFactEvidenceAndHelp) {
             "     | esc \\x1b[2J\n"
             "help: get it again\n");
   const Json json = error_json(refused("no", "why", {"a"}));
-  EXPECT_EQ(json.dump(), R"({"error":{"what":"no","evidence":["a"],"help":"why","exit":3}})");
+  EXPECT_EQ(json.dump(), R"({"error":{"what":"no","code":"","evidence":["a"],"help":"why","exit":3}})");
 }
 
 TEST(Text, GroupsDigitsAndTellsAges) {

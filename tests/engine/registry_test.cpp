@@ -99,8 +99,12 @@ TEST(Registry, ABrokenPluginIsInTheWayOnlyWhereItMightBeNeeded) {
 
 TEST(Registry, DetectsByContentAndNeverGuesses) {
   const test::TempDir dir;
-  write_text(dir / "x.qcow2", std::string(1024, 'x'));
-  EXPECT_EQ(Registry({built}).detect(dir / "x.qcow2").about().name, "raw");  // whatever the name says
+  write_text(dir / "x.qcow2", std::string(1080, '\0') + "\x53\xEF" + std::string(100, '\0'));
+  EXPECT_EQ(Registry({built}).detect(dir / "x.qcow2").about().name, "raw");  // an ext4, whatever the name says
+  write_text(dir / "x.raw", std::string(1024, 'x'));
+  const Error unknown = error_of([&] { Registry({built}).detect(dir / "x.raw"); });
+  EXPECT_EQ(unknown.what(), (dir / "x.raw").string() + " is no disk that kiln recognises");
+  EXPECT_EQ(unknown.code(), code::unknown_format);
   write_text(dir / "y.img", std::string("QFI\xfb\0\0\0\3", 8) + std::string(2000, '\0'));
   EXPECT_EQ(Registry({built}).detect(dir / "y.img").about().name, "qcow2");
   const Error e = error_of([&] { Registry({built, test_only / "twin"}).detect(dir / "y.img"); });
@@ -116,8 +120,7 @@ TEST(Registry, DetectsByContentAndNeverGuesses) {
 
 TEST(Registry, TakesNoStrangersContainerForARawDisk) {
   const test::TempDir dir;
-  const std::pair<std::string, std::string> files[] = {{"KDMV", "a VMDK disk"},
-                                                       {std::string("QED\0", 4), "a QED disk"},
+  const std::pair<std::string, std::string> files[] = {{std::string("QED\0", 4), "a QED disk"},
                                                        {"\x1f\x8b\x08", "a gzip archive"},
                                                        {"LUKS\xba\xbe", "a disk encrypted with LUKS"},
                                                        {std::string(257, '\0') + "ustar", "a tar archive"}};

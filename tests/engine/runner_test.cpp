@@ -151,7 +151,7 @@ TEST_F(RunnerTest, KeepsNoResultUnderTheKeyOfAnotherInput) {
   } meddler;
   meddler.file = dir / "disk.raw";
   write_text(meddler.file, std::string(1 << 20, 'a'));
-  const Pipeline pipeline = load("[[stage]]\nuse = \"import\"\nfile = \"disk.raw\"\n" + publish);
+  const Pipeline pipeline = load("[[stage]]\nuse = \"import\"\nfile = \"disk.raw\"\nformat = \"raw\"\n" + publish);
   try {
     engine::run(pipeline, services, meddler);
     ADD_FAILURE() << "it took the other file for the first";

@@ -169,7 +169,7 @@ def ova_whose_manifest_is_no_manifest(place):
 
 @case("T43", "Truncated", "Damaged", "InvalidFormatSize", "FormatMismatch", **CONVERT)
 def ova_with_a_cut_disk(place):
-    disk = vmdk(place)[:-40000]
+    disk = vmdk(place)[:-80000]
     return tar(place, [("web.ovf", ovf(size=len(disk))), ("disk.vmdk", disk)])
 
 
@@ -244,10 +244,10 @@ for label, pack in PACKERS.items():
     case("T47", "Truncated", "Damaged", name=f"packed-{label}-cut", **CONVERT)(
         lambda p, pack=pack: packed(p, "disk", pack(inner(p))[:-100])
     )
-    case("T47", "Damaged", "ChecksumMismatch", name=f"packed-{label}-and-more", **CONVERT)(
+    case("T47", "Damaged", "UnsafeArchive", name=f"packed-{label}-and-more", **CONVERT)(
         lambda p, pack=pack: packed(p, "disk", pack(inner(p)) + b"junk" * 100)
     )
-    case("T47", "UnsupportedFeature", "UnsafeArchive", "RatioExceeded", name=f"packed-{label}-twice", **CONVERT)(
+    case("T47", "NestedFormat", name=f"packed-{label}-twice", **CONVERT)(
         lambda p, pack=pack: packed(p, "disk", pack(pack(inner(p))))
     )
     case("T47", "RatioExceeded", name=f"packed-{label}-bomb", **CONVERT)(

@@ -178,7 +178,7 @@ def vmdk_stream_of_kiln(place):
 
 @case("T30", "Damaged", "Truncated", verb="convert")
 def vmdk_stream_cut(place):
-    return cut(stream(place), -20000)
+    return cut(stream(place), -80000)
 
 
 def first_grain(path):

@@ -90,7 +90,10 @@ TEST_P(Formats, ReadBackWhatTheyWrite) {
       EXPECT_EQ(found.format, GetParam());
       EXPECT_EQ(found.file_size, std::filesystem::file_size(file));
       EXPECT_EQ(found.virtual_size, format_->open(file)->size());
-      EXPECT_EQ(registry().detect(file).about().name, GetParam());
+      // Raw has no mark of its own: it is known by what is on the disk, and nothing is on these.
+      if (GetParam() != "raw") {
+        EXPECT_EQ(registry().detect(file).about().name, GetParam());
+      }
       std::filesystem::remove(raw);
       std::filesystem::remove(file);
     }

@@ -96,10 +96,9 @@ TEST_F(VhdDamage, AFixedDiskLongerOrShorterThanItSaysIsRefused) {
   EXPECT_EQ(why_not(bad),
             "bad is truncated; get a complete copy of the file; the disk has 11534336 bytes, the file holds 10485760");
   test::edit_footer(bad, [](std::span<std::byte> f) { put_be<std::uint64_t>(f, 48, 9 * MiB); });
-  EXPECT_EQ(
-      why_not(bad),
-      "bad is damaged; get a sound copy of the file; footer, bytes 48..55: a disk of 9437184 bytes, but the "
-      "file holds 10485760");
+  EXPECT_EQ(why_not(bad),
+            "bad is damaged; get a sound copy of the file; footer, bytes 48..55: a disk of 9437184 bytes, but the "
+            "file holds 10485760");
 }
 
 TEST_F(VhdDamage, HeadersThatLieAreNamed) {

@@ -41,9 +41,7 @@ class Plain final : public FormatOf<Options> {
                  {{"block", &Options::block, "Size of a block."}}) {}
   Match probe(const Glimpse&) const override { return Match::no; }
   Inspection inspect(const File&) const override { return {}; }
-  std::shared_ptr<const BlockReader> open(File, std::shared_ptr<const BlockReader>) const override {
-    return nullptr;
-  }
+  std::shared_ptr<const BlockReader> open(File, std::shared_ptr<const BlockReader>) const override { return nullptr; }
   mutable std::uint64_t block = 0;  // what it was last asked for
 
  protected:
