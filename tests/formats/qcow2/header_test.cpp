@@ -38,7 +38,7 @@ TEST_F(Qcow2Header, RefusesABackingFile) {
 
 TEST_F(Qcow2Header, ShowsALongBackingNameCut) {
   give_backing(std::string(1000, 'x'));
-  expect_reference("qcow2 header, bytes 8..15: backing file name \"" + std::string(197, 'x') + "…\"");
+  expect_reference("qcow2 header, bytes 8..15: backing file name \"" + std::string(200, 'x') + "…\"");
 }
 
 TEST_F(Qcow2Header, RefusesABackingNameOutsideOfTheHeader) {
