@@ -4,6 +4,7 @@
 #include <chrono>
 #include <ctime>
 #include <thread>
+#include <utility>
 
 #include <kiln/finding.h>
 #include <kiln/text.h>
@@ -74,12 +75,11 @@ std::optional<Note> Downloads::fetch(Fetch& fetch, const Wanted& wanted, const s
   const std::string name = parse_url(wanted.urls.front()).file_name();
   std::vector<std::string> evidence;
   std::optional<Error> wrong;
-  bool cut = false;
+  bool cut = false, again = false;
   for (const std::string& url : wanted.urls) {
     const bool ask = known && params_.refresh == "changed" && known->url == url;
-    for (bool resumed = true; resumed;) {
+    for (bool once_more = true; std::exchange(once_more, false);) {
       const Fetched got = fetch.from(url, ask ? known->validators : Validators{});
-      resumed = got.resumed;
       if (got.how == Fetched::How::unchanged) return std::nullopt;
       if (got.how == Fetched::How::failed) {
         evidence.push_back(parse_url(url).shown() + ": " + got.why);
@@ -89,9 +89,12 @@ std::optional<Note> Downloads::fetch(Fetch& fetch, const Wanted& wanted, const s
       try {
         require(wanted.expected, got.note.digests, name);
         return got.note;
-      } catch (const Error& error) {  // what was resumed may have been of two versions: that is tried once more
+      } catch (const Error& error) {
         fetch.start_over();
-        if (!resumed) wrong = error;
+        // What was resumed may have been of two versions.
+        once_more = got.resumed && !again;
+        again = again || once_more;
+        if (!once_more) wrong = error;
       }
     }
   }
@@ -107,8 +110,10 @@ Downloaded Downloads::get(const Wanted& wanted) {
   const std::string key = DownloadCache::key(wanted.urls.front(), wanted.expected);
   Part part = take_part(key, parse_url(wanted.urls.front()).file_name());
   std::optional<Note> known = cache_.find(key);
+  if (known && !wanted.expected.sha512.empty() && known->digests.sha512.empty()) known.reset();
   if (known && will_do(*known, wanted)) {
     cache_.discard(key);
+    require(wanted.expected, known->digests, parse_url(known->url).file_name());
     return {cache_.open(*known), *known};
   }
   const Http http(rule_, params_.patience, ctx_.stop());

@@ -34,6 +34,8 @@ class Fetch::Landing final : public Receiver {
       usable_ = false;  // it goes on somewhere else
       fetch_.start_over();
       return;
+    } else {
+      fetch_.resumed_ = fetch_.resumed_ || answer.from != 0;
     }
     fetch_.note_.url = url_;
     fetch_.note_.validators = answer.validators;
@@ -108,46 +110,53 @@ void Fetch::take_up(const std::string& url) {
   if (writer_->position() != 0 && !same && !rules_.by_digest) start_over();
 }
 
+Fetch::Attempt Fetch::attempt(const std::string& url, const Validators& known) {
+  take_up(url);
+  Ask ask{.url = url, .from = writer_->position(), .known = writer_->position() == 0 ? known : Validators{}};
+  if (note_.url == url) ask.same = note_.validators;
+  Landing landing(*this, url);
+  Attempt made;
+  try {
+    made.answer = http_.get(ask, landing);
+  } catch (...) {
+    writer_->flush();  // what has arrived stays for the next time
+    throw;
+  }
+  writer_->flush();
+  const Answer& answer = made.answer;
+  const std::uint64_t have = writer_->position();
+  const bool all_there = answer.status == 416 && have != 0 && answer.total == have;
+  made.arrived = answer.broken.empty() && (answer.status == 200 || answer.status == 206) && landing.usable();
+  made.complete = (all_there || made.arrived) && have == note_.size.value_or(have);
+  made.unchanged = answer.broken.empty() && answer.status == 304 && !known.empty();
+  made.of_another = !made.complete && (answer.status == 416 || !landing.usable());
+  return made;
+}
+
 Fetched Fetch::from(const std::string& url, const Validators& known) {
   std::uint64_t progress = 0;
   bool anew = false;
   for (int failures = 0;;) {
-    take_up(url);
-    const std::uint64_t before = writer_->position();
-    Ask ask{.url = url, .from = before, .known = before == 0 ? known : Validators{}};
-    if (note_.url == url) ask.same = note_.validators;
-    Landing landing(*this, url);
-    Answer answer;
-    try {
-      answer = http_.get(ask, landing);
-    } catch (...) {
-      writer_->flush();  // what has arrived stays for the next time
-      throw;
-    }
-    writer_->flush();
+    const Attempt made = attempt(url, known);
     const std::uint64_t have = writer_->position();
-    if (answer.broken.empty() && answer.status == 304) return {.how = Fetched::How::unchanged};
-    const bool all_there =
-        answer.status == 416 && have != 0 && answer.total == have && note_.size.value_or(have) == have;
-    const bool arrived = answer.broken.empty() && (answer.status == 200 || answer.status == 206) && landing.usable();
-    if (all_there || (arrived && have == note_.size.value_or(have))) {
+    if (made.unchanged) return {.how = Fetched::How::unchanged};
+    if (made.complete) {
       note_.size = have;
       note_.digests = digests_.finish();
-      return {.how = Fetched::How::complete, .note = note_, .resumed = resumed_ || before != 0};
+      return {.how = Fetched::How::complete, .note = note_, .resumed = resumed_};
     }
-    const Fetched why = failed(answer);
-    if (answer.status == 416 || !landing.usable()) {  // what is there is not of this file
+    const Fetched why = failed(made.answer);
+    if (made.of_another) {
       start_over();
-      answer.passing = true;
       if (!std::exchange(anew, true)) continue;
     }
     if (have > progress + some_progress) {
       progress = have;
       failures = 0;
     }
-    if ((!answer.passing && !arrived) || ++failures > rules_.retries) return why;
+    if ((!made.answer.passing && !made.arrived && !made.of_another) || ++failures > rules_.retries) return why;
     ctx_.log("tried in vain: " + why.why);
-    pause(failures, answer);
+    pause(failures, made.answer);
   }
 }
 

@@ -39,6 +39,14 @@ class Fetch {
 
  private:
   class Landing;
+  /// One request, and what it has changed.
+  struct Attempt {
+    Answer answer = {};
+    bool arrived = false;  ///< the body is as the server meant it
+    bool complete = false, unchanged = false;
+    bool of_another = false;  ///< what there is cannot be gone on with
+  };
+  Attempt attempt(const std::string& url, const Validators& known);
   void take_up(const std::string& url);
   Fetched failed(const Answer&) const;
   void pause(int failures, const Answer&);

@@ -126,7 +126,7 @@ Origin local_file(Context& ctx, const Params& p) {
 }  // namespace
 
 bool is_from_nbd(const Params& p) {
-  return p.url.starts_with("nbd");
+  return !p.url.empty() && parse_url(p.url).is_nbd();
 }
 
 bool is_from_stdin(const Params& p) {

@@ -133,6 +133,20 @@ TEST_F(PipelineTest, PathsAreRelativeToTheFile) {
   EXPECT_EQ(loaded.pipeline.name, "p");
 }
 
+TEST_F(PipelineTest, TheStandardInputAndUrlsAreNoFilesOfAFolder) {
+  for (const char* given : {"-", "https://host//a/../b", "nbd+unix:///?socket=/s"}) {
+    write_text(dir / "p.toml", source + "reads = \"" + given + "\"\n");
+    const Loaded loaded = load_pipeline(dir / "p.toml", registry, {}, dir.path());
+    ASSERT_TRUE(loaded.ok()) << render(loaded.problems);
+    EXPECT_EQ(std::get<std::filesystem::path>(loaded.pipeline.steps[0].params.at("reads").v).string(), given);
+  }
+  for (const auto& [given, meant] : {std::pair("./-", "-"), std::pair("a/b://c", "a/b:/c"), std::pair("://c", ":/c")}) {
+    write_text(dir / "p.toml", source + "reads = \"" + given + "\"\n");
+    const Loaded loaded = load_pipeline(dir / "p.toml", registry, {}, dir.path());
+    EXPECT_EQ(std::get<std::filesystem::path>(loaded.pipeline.steps[0].params.at("reads").v), dir.path() / meant);
+  }
+}
+
 TEST_F(PipelineTest, RefusesToSetWhatIsNoVariable) {
   EXPECT_EQ(problems("[vars]\ndisk = \"a\"\n" + source, {{"dks", "x"}}),
             "p.toml: error: there is no variable \"dks\" to set\nhelp: did you mean \"disk\"?\n"

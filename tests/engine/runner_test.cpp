@@ -302,7 +302,7 @@ class HandedOn : public EngineTest {
     image.virtual_size = 1 << 20;
     services.allow = [this](const HandOver& to) {
       asked.push_back(to.stage + " " + to.image + (to.content ? " " + to_hex(*to.content) : " unchanged"));
-      if (to.stage == forbidden) throw refused("not for you");
+      if (to.stage == forbidden) throw refused("not for you").as(code::unsupported);
     };
   }
   std::string text(const std::string& more) const { return "[[stage]]\nuse = \"image\"\nimage = \"web\"\n" + more; }
@@ -319,6 +319,7 @@ TEST_F(HandedOn, ASinkIsAskedAboutBeforeItGetsTheDisk) {
   forbidden = "write";
   EXPECT_EQ(failure(text(write())), "stage 2 \"write\": not for you");
   EXPECT_EQ(last_error->failure(), Failure::refused);
+  EXPECT_EQ(last_error->code(), code::unsupported);
   EXPECT_FALSE(std::filesystem::exists(dir / "out.raw"));
   EXPECT_EQ(failure(text("[[stage]]\nuse = \"t-look\"\n" + write())), "stage 3 \"write\": not for you");
 }

@@ -117,6 +117,13 @@ TEST_F(Fetch, WhatWasResumedFromTwoVersionsIsFetchedOnceMore) {
   EXPECT_EQ(content(), disk);
 }
 
+TEST_F(Fetch, DoesNotFetchAWrongFileForEver) {
+  server().put("a.raw", other);
+  const Error error = failure_of("a.raw?drop=100000", {{"sha256", text(to_hex(sha256(disk)))}, {"retries", number(9)}});
+  EXPECT_EQ(error.code(), code::hash_mismatch);
+  EXPECT_EQ(server().requests().size(), 8U);
+}
+
 TEST_F(Fetch, TakesAnotherRangeThanTheOneAskedForForNoAnswer) {
   server().put("a.raw", disk);
   get("a.raw?drop=100000&weird&times=2");

@@ -66,6 +66,21 @@ TEST_F(Freshness, WhatHasTheDigestNeedsNoServer) {
   EXPECT_THAT(server().requests(), IsEmpty());
 }
 
+TEST_F(Freshness, EveryDigestThatIsExpectedIsCompared) {
+  const Value right = text(to_hex(sha256(first)));
+  get("a.raw", {{"sha256", right}});
+  EXPECT_EQ(failure_of("a.raw", {{"sha256", right}, {"sha512", text(std::string(128, 'a'))}}).code(),
+            code::hash_mismatch);
+  get("a.raw", {{"sha256", right}, {"sha512", text(Hasher(Algorithm::sha512).update(first).hex())}});
+  EXPECT_EQ(failure_of("a.raw", {{"sha256", right}, {"sha512", text(std::string(128, 'a'))}}).code(),
+            code::hash_mismatch);
+}
+
+TEST_F(Freshness, ThatSomethingIsUnchangedIsNoAnswerToWhoHasNothing) {
+  const Error error = failure_of("a.raw?status=304");
+  EXPECT_THAT(error.evidence(), ElementsAre(HasSubstr("the server answers 304")));
+}
+
 TEST_F(Freshness, ACopyThatIsNotWhatItWasIsFetchedAgain) {
   get("a.raw");
   const auto copy = ctx.cache() / "downloads" / to_hex(sha256(first));
