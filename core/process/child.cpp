@@ -38,11 +38,12 @@ std::string describe(const Exit& exit) {
   return "was killed by signal " + std::to_string(exit.signal) + (name ? " (" + std::string(name) + ")" : "");
 }
 
-Child Child::start(const Command& command, const std::filesystem::path& output,
-                   const std::filesystem::path& directory) {
+Child Child::start(const Command& command, const std::filesystem::path& output, const std::filesystem::path& directory,
+                   std::span<const int> passed) {
   const Fd in = input_file(command.input);
   const Fd out = append_file(output);
-  const pid_t pid = spawn_child(command, {in.get(), out.get(), out.get(), directory});
+  const std::vector<Fd> copies = copies_to_pass(passed);
+  const pid_t pid = spawn_child(command, {in.get(), out.get(), out.get(), directory, numbers_of(copies)});
   return Child(pid, open_pidfd(pid).release(), command.program);
 }
 
@@ -121,10 +122,11 @@ std::string start_daemon_and_hear(const Command& command, const std::filesystem:
 
 pid_t start_surviving_child(const Command& command, int third) {
   const Fd in = input_file(command.input);
-  const Fd out(::fcntl(2, F_DUPFD_CLOEXEC, 4)), last(::fcntl(third, F_DUPFD_CLOEXEC, 4));
-  if (!out || !last) throw_errno("cannot duplicate a descriptor");
+  const Fd out(::fcntl(2, F_DUPFD_CLOEXEC, 4));
+  if (!out) throw_errno("cannot duplicate a descriptor");
+  const std::vector<Fd> copies = copies_to_pass({&third, 1});
   SpawnIo io{in.get(), out.get(), out.get()};
-  io.third = last.get();
+  io.passed = numbers_of(copies);
   io.survives = true;
   return spawn_child(command, io);
 }

@@ -2,8 +2,8 @@
 // Host programs: run to their end, kept as children, or set free as daemons. Never through a shell.
 //
 // Every program gets a process group of its own (so that the terminal's SIGINT does not reach it, and so that it is
-// stopped with all it started), a minimal environment, default signal dispositions and no descriptor of ours but 0, 1
-// and 2.
+// stopped with all it started), a minimal environment, default signal dispositions and no descriptor of ours but 0, 1,
+// 2 and those that are passed to it.
 
 #include <sys/types.h>
 
@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -42,6 +43,7 @@ struct RunOptions {
   std::uint64_t output_limit = 64u << 20;                   ///< more captured bytes than this is an Error
   std::filesystem::path error_log = {};                     ///< all of stderr is appended to it
   std::function<void(std::string_view line)> on_error_line = {};
+  std::vector<int> passed = {};  ///< become its descriptors 3, 4, …
 };
 
 /// What run() saw of a program.
@@ -81,9 +83,10 @@ std::vector<std::string> minimal_environment(const std::vector<std::string>& add
 /// It dies with the thread that started it, so start it on a thread that outlives it.
 class Child {
  public:
-  /// stdout and stderr are appended to `output`; empty: discarded. Command::input is its stdin.
+  /// stdout and stderr are appended to `output`; empty: discarded. Command::input is its stdin. `passed` become its
+  /// descriptors 3, 4, …
   static Child start(const Command&, const std::filesystem::path& output = {},
-                     const std::filesystem::path& directory = {});
+                     const std::filesystem::path& directory = {}, std::span<const int> passed = {});
   Child(Child&&) noexcept;
   Child& operator=(Child&&) noexcept;
   Child(const Child&) = delete;

@@ -12,7 +12,8 @@ namespace kiln {
 namespace {
 
 /// The programs that kiln and its stages name in their needs, and Debian's packages of them.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 14> packages{{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 15> packages{{
+    {"bwrap", "bubblewrap"},
     {"gpg", "gpg"},
     {"gpgv", "gpgv"},
     {"mcopy", "mtools"},

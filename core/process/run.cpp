@@ -81,7 +81,9 @@ class Run {
       file = lifted(::open(options.output_file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
       if (!file) throw_errno("cannot write " + options.output_file.string());
     }
-    pid_ = spawn_child(command, {in.get(), file ? file.get() : out_.write.get(), err_.write.get(), options.directory});
+    const std::vector<Fd> copies = copies_to_pass(options.passed);
+    pid_ = spawn_child(command, {in.get(), file ? file.get() : out_.write.get(), err_.write.get(), options.directory,
+                                 numbers_of(copies)});
     pidfd_ = open_pidfd(pid_);
     out_.write.reset();
     err_.write.reset();

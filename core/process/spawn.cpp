@@ -35,8 +35,7 @@ struct ChildSetup {
     // Boost 1.81's close_all() skips the gaps of its list (it compares an entry with itself), so they are marked here.
     ::close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
     const bool ok = (pid_pipe >= 0 ? become_daemon() : become_group()) && place(io.in, 0) && place(io.out, 1) &&
-                    place(io.err, 2) && (io.third < 0 || place(io.third, 3)) &&
-                    (io.directory.empty() || ::chdir(io.directory.c_str()) == 0);
+                    place(io.err, 2) && place_passed() && (io.directory.empty() || ::chdir(io.directory.c_str()) == 0);
     return ok ? boost::system::error_code{} : boost::system::error_code(errno, boost::system::system_category());
   }
 
@@ -44,6 +43,12 @@ struct ChildSetup {
   template <class Launcher>
   void on_exec_error(Launcher&, const bp::filesystem::path&, Argv(&), const boost::system::error_code&) const {
     ::_exit(127);
+  }
+
+  bool place_passed() const {
+    for (std::size_t i = 0; i < io.passed.size(); ++i)
+      if (!place(io.passed[i], static_cast<int>(3 + i))) return false;
+    return true;
   }
 
   static bool place(int fd, int target) { return ::dup2(fd, target) == target; }
@@ -124,6 +129,21 @@ Fd lifted(int fd) {
   Fd high(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
   if (!high) throw_errno("cannot duplicate a descriptor");
   return high;
+}
+
+std::vector<Fd> copies_to_pass(std::span<const int> descriptors) {
+  std::vector<Fd> copies;
+  for (const int descriptor : descriptors) {
+    copies.emplace_back(::fcntl(descriptor, F_DUPFD_CLOEXEC, static_cast<int>(3 + descriptors.size())));
+    if (!copies.back()) throw_errno("cannot duplicate a descriptor");
+  }
+  return copies;
+}
+
+std::vector<int> numbers_of(const std::vector<Fd>& descriptors) {
+  std::vector<int> numbers;
+  for (const Fd& descriptor : descriptors) numbers.push_back(descriptor.get());
+  return numbers;
 }
 
 Fd input_file(const std::string& text) {

@@ -4,7 +4,9 @@
 #include <sys/types.h>
 
 #include <filesystem>
+#include <span>
 #include <string>
+#include <vector>
 
 #include <kiln/context.h>
 
@@ -34,8 +36,8 @@ class Fd {
 struct SpawnIo {
   int in = -1, out = -1, err = -1;
   std::filesystem::path directory = {};
-  int third = -1;         ///< becomes 3
-  bool survives = false;  ///< a child that does not die with us
+  std::vector<int> passed = {};  ///< become 3, 4, …; see copies_to_pass()
+  bool survives = false;         ///< a child that does not die with us
 };
 
 /// Starts a child of ours. Throws Error with the Debian package as a hint when there is no such program.
@@ -46,6 +48,9 @@ pid_t spawn_daemon(const Command&, const SpawnIo&);
 Fd open_pidfd(pid_t);
 /// Moves a descriptor above 2, where dup2 onto 0, 1 and 2 cannot hit it.
 Fd lifted(int fd);
+/// Copies of descriptors that are to be passed, above all the numbers that they will have.
+std::vector<Fd> copies_to_pass(std::span<const int> descriptors);
+std::vector<int> numbers_of(const std::vector<Fd>&);
 /// An anonymous file that holds `text`, at its start; /dev/null for no text.
 Fd input_file(const std::string& text);
 /// For appending. Empty: /dev/null.

@@ -16,6 +16,7 @@ CONFINED = {
     "boost/crc": ["formats/vhdx/"],
     "boost/process": ["core/process/"],
     "boost/asio": ["core/process/"],
+    "seccomp.h": ["core/process/"],
     "guestfs.h": ["core/guest/"],
     "libnbd.h": ["core/disk/", "core/machine/", "plugins/import/"],
     "soci/": ["core/catalog/", "tests/catalog/"],
