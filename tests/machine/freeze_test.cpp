@@ -115,13 +115,17 @@ TEST(Freeze, ThawsAtItsLimit) {
 
 TEST(Freeze, ThatSomebodyElseHasThawedWasNotHeld) {
   test::TempDir dir;
-  Agent agent(dir / "a.sock", [](const std::string& command) {
-    return command == "guest-fsfreeze-thaw" ? std::optional("{\"return\": 1}\n") : std::nullopt;
+  Agent agent(dir / "a.sock", [&agent](const std::string& command) -> std::optional<std::string> {
+    if (command != "guest-fsfreeze-thaw") return std::nullopt;
+    agent.set_frozen(false);
+    return "{\"return\": 1}\n";
   });
   Freeze freeze = Freeze::begin(dir / "a.sock", 5s, 60s);
   ASSERT_EQ(freeze.answer(), Freeze::Answer::frozen);
   EXPECT_EQ(freeze.file_systems(), 2u);
-  EXPECT_FALSE(freeze.thaw().held);
+  const Freeze::Report report = freeze.thaw();
+  EXPECT_TRUE(report.thawed);
+  EXPECT_FALSE(report.held);
 }
 
 TEST(Freeze, ThawsWhenItsProcessGroupIsKilled) {
