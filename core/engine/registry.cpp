@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <boost/dll/shared_library.hpp>
 #include <cstdlib>
+#include <deque>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -13,6 +14,7 @@
 #include <kiln/layout.h>
 #include <kiln/plugin.h>
 
+#include "engine/foreign_format.h"
 #include "engine/signatures.h"
 
 namespace kiln::engine {
@@ -106,6 +108,8 @@ struct Registry::State {
   std::map<Name, fs::path> files;
   std::mutex mutex;
   std::map<Name, Plugin> loaded;
+  bool sandboxed = true;
+  std::deque<ForeignFormat> foreign;  // in place of the formats that QEMU reads
 
   const Plugin& load(const Name& name) {
     const std::lock_guard lock(mutex);
@@ -113,6 +117,8 @@ struct Registry::State {
     Plugin plugin{.kind = name.first, .name = name.second, .file = files.at(name)};
     try {
       plugin = load_plugin(files.at(name));
+      if (plugin.format != nullptr && !plugin.format->qemu_driver().empty())
+        plugin.format = &foreign.emplace_back(*plugin.format, sandboxed);
     } catch (const Error& error) {
       plugin.error = error;
     }
@@ -154,7 +160,8 @@ void require_disk(const File& file, const Format& format) {
         .as(code::unknown_format);
 }
 
-Registry::Registry(std::vector<fs::path> folders) : state_(std::make_unique<State>()) {
+Registry::Registry(std::vector<fs::path> folders, bool sandboxed) : state_(std::make_unique<State>()) {
+  state_->sandboxed = sandboxed;
   state_->folders = std::move(folders);
   for (const fs::path& folder : state_->folders) {
     std::error_code error;

@@ -32,8 +32,8 @@ struct Plugin {
 /// gone.
 class Registry final : public Formats {
  public:
-  /// Folders that do not exist are skipped.
-  explicit Registry(std::vector<std::filesystem::path> folders);
+  /// Folders that do not exist are skipped. `sandboxed`: whether QEMU reads what is left to it in the sandbox.
+  explicit Registry(std::vector<std::filesystem::path> folders, bool sandboxed = true);
   ~Registry();
 
   /// Throws invalid() with the nearest name when there is none, and Error naming the file when it cannot be loaded.

@@ -11,9 +11,9 @@
 
 #include "libvirt/domain_backup.h"
 #include "libvirt/domain_view.h"
-#include "machine/nbd_reader.h"
 #include "machine/space_watch.h"
 #include "machine/stopped_disk.h"
+#include "nbd/nbd_reader.h"
 
 namespace kiln {
 namespace {

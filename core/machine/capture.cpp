@@ -15,10 +15,10 @@
 #include "machine/guest_access.h"
 #include "machine/guest_first.h"
 #include "machine/memory_state.h"
-#include "machine/nbd_reader.h"
 #include "machine/point.h"
 #include "machine/qemu.h"
 #include "machine/space_watch.h"
+#include "nbd/nbd_reader.h"
 
 namespace kiln {
 namespace {

@@ -1,46 +1,24 @@
 #include "machine/rewrite.h"
 
-#include <libnbd.h>
-
 #include <algorithm>
-#include <memory>
 
 #include <kiln/file.h>
 
 #include "machine/qemu.h"
-#include "qmp/json_socket.h"
+#include "nbd/nbd_writer.h"
 
 namespace kiln {
 namespace {
 
-using Nbd = std::unique_ptr<nbd_handle, decltype(&nbd_close)>;
-
-void expect(int result, const char* doing) {
-  if (result == 0) return;
-  const char* words = nbd_get_error();
-  throw Error(std::string("cannot ") + doing + " the disk of the instance", "is the host's disk full?",
-              {words == nullptr ? "" : words});
-}
-
-Nbd connect(const DiskServer& server) {
-  Nbd nbd(nbd_create(), nbd_close);
-  if (!nbd) throw Error("out of memory");
-  expect(nbd_set_export_name(nbd.get(), DiskServer::export_name), "name");
-  expect(nbd_connect_socket(nbd.get(), connect_unix(server.nbd_socket())), "open");
-  return nbd;
-}
-
-/// Asks not to allocate: zeros where the disk below has data are marked, and take no space.
-void write_run(nbd_handle* nbd, const BlockReader& wanted, const ChunkRun& run, std::vector<std::byte>& buffer) {
+void write_run(NbdWriter& disk, const BlockReader& wanted, const ChunkRun& run, std::vector<std::byte>& buffer) {
   const std::uint64_t offset = run.first * chunk_size;
-  const std::uint64_t disk = static_cast<std::uint64_t>(nbd_get_size(nbd));
-  const std::uint64_t end = std::min(offset + run.count * chunk_size, disk);
+  const std::uint64_t end = std::min(offset + run.count * chunk_size, disk.size());
   if (end <= offset) return;
-  if (run.zeros) return expect(nbd_zero(nbd, end - offset, offset, 0), "write");
+  if (run.zeros) return disk.zero(offset, end - offset);
   const std::uint64_t there = std::min(end, wanted.size()) - offset;
   buffer.assign(end - offset, std::byte{0});
   wanted.read(offset, std::span(buffer).first(there));
-  expect(nbd_pwrite(nbd, buffer.data(), buffer.size(), offset, 0), "write");
+  disk.write(offset, buffer);
 }
 
 }  // namespace
@@ -51,16 +29,15 @@ void rewrite_disk(const Instance& instance, std::size_t number, const BlockReade
   std::uint64_t total = 0, done = 0;
   for (const ChunkRun& run : runs) total += run.count * chunk_size;
   const DiskServer server(instance, number, stop);
-  const Nbd nbd = connect(server);
+  NbdWriter disk(server.nbd_socket(), DiskServer::export_name);
   std::vector<std::byte> buffer;
   for (const ChunkRun& run : runs) {
     if (stop.stop_requested()) throw cancelled();
-    write_run(nbd.get(), wanted, run, buffer);
+    write_run(disk, wanted, run, buffer);
     done += run.count * chunk_size;
     if (told) told(done, total);
   }
-  expect(nbd_flush(nbd.get(), 0), "write");
-  expect(nbd_shutdown(nbd.get(), 0), "close");
+  disk.finish();
 }
 
 void flush(const DiskServer& server) {

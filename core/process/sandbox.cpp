@@ -137,11 +137,17 @@ void try_out(const std::optional<User>& user) {
                   outcome.error_lines);
 }
 
+std::vector<int> passed_to(const Sandbox& box) {
+  std::vector<int> passed = box.inputs;
+  passed.insert(passed.end(), box.sockets.begin(), box.sockets.end());
+  return passed;
+}
+
 Boxed with_limits_only(const Command& command, const Sandbox& box) {
   Words words = limit_words(box.limits);
   words.push_back(require_program(command.program).string());
   add(words, command.args);
-  Boxed boxed{command_of(words, command), box.inputs};
+  Boxed boxed{command_of(words, command), passed_to(box)};
   boxed.command.environment = command.environment;
   return boxed;
 }
@@ -156,6 +162,10 @@ std::string Sandbox::output(std::size_t number) const {
   return off ? fs::absolute(outputs.at(number)).string() : "/out/" + std::to_string(number);
 }
 
+int Sandbox::socket(std::size_t number) const {
+  return static_cast<int>(first_passed + inputs.size() + number);
+}
+
 void require_sandbox() {
   try_out({});
 }
@@ -164,7 +174,7 @@ Boxed in_sandbox(const Command& command, const Sandbox& box) {
   if (box.off) return with_limits_only(command, box);
   const std::optional<User> user = user_for(box);
   try_out(user);
-  Boxed boxed{{}, box.inputs, syscall_filter()};
+  Boxed boxed{{}, passed_to(box), syscall_filter()};
   boxed.passed.push_back(boxed.filter.get());
 
   Words words = limit_words(box.limits);
@@ -181,7 +191,7 @@ Boxed in_sandbox(const Command& command, const Sandbox& box) {
     const std::size_t equals = std::min(variable.find('='), variable.size());
     add(words, {"--setenv", variable.substr(0, equals), variable.substr(std::min(equals + 1, variable.size()))});
   }
-  add(words, {"--seccomp", std::to_string(first_passed + box.inputs.size())});
+  add(words, {"--seccomp", std::to_string(first_passed + boxed.passed.size() - 1)});
   const std::string program = place_program(command.program, words);
   add(words, last_words(box.limits));
   words.push_back(program);

@@ -27,6 +27,8 @@ struct Limits {
 struct Sandbox {
   /// Descriptors of regular files, open for reading only: /in/0, /in/1 … What they are called on the host is not told.
   std::vector<int> inputs = {};
+  /// Descriptors of sockets that it gets by their numbers, and may do with what it likes.
+  std::vector<int> sockets = {};
   /// Private folders: /out/0, /out/1 … The program may write there.
   std::vector<std::filesystem::path> outputs = {};
   Limits limits = {};
@@ -34,6 +36,7 @@ struct Sandbox {
 
   std::string input(std::size_t number) const;   ///< its name for the program
   std::string output(std::size_t number) const;  ///< the same
+  int socket(std::size_t number) const;          ///< its descriptor for the program
 };
 
 /// A command for Child::start() or run(), with the descriptors to pass.

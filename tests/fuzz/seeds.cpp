@@ -7,6 +7,7 @@
 #include <kiln/endian.h>
 #include <kiln/file.h>
 
+#include "formats/foreign/foreign_files.h"
 #include "packed.h"
 #include "support/run.h"
 
@@ -65,6 +66,18 @@ std::vector<std::vector<std::string>> qemu_ways(const std::string& name) {
     return {{"vmdk", "subformat=monolithicSparse,zeroed_grain=on"},
             {"vmdk", "subformat=streamOptimized", "-c"},
             {"vmdk", "subformat=monolithicFlat"}};  // the descriptor alone
+  if (name == "qed") return {{"qed", "cluster_size=4k,table_size=2"}};
+  if (name == "parallels") return {{"parallels", "cluster_size=4k"}};
+  return {};
+}
+
+/// Of the formats that neither kiln nor qemu-img writes.
+std::vector<std::byte> made_by_hand(const std::string& name) {
+  std::vector<std::byte> bytes = disk();
+  bytes.resize(disk_size);
+  if (name == "bochs") return test::bochs_disk(bytes);
+  if (name == "cloop") return test::cloop_disk(bytes, 4096);
+  if (name == "dmg") return test::dmg_disk(bytes);
   return {};
 }
 
@@ -106,7 +119,9 @@ std::vector<Seed> seeds(const Format& format, const std::filesystem::path& folde
   Table common;
   for (const Param& param : format.about().params)
     if (param.name == "cluster_size") common[param.name] = Value{Bytes{512}};  // the structures are most of the file
-  add("plain", written(format, file, common));
+  const bool is_foreign = !format.qemu_driver().empty();
+  if (!is_foreign) add("plain", written(format, file, common));
+  if (auto bytes = made_by_hand(format.about().name); is_foreign && !bytes.empty()) add("plain", std::move(bytes));
   for (const Param& param : format.about().params)
     for (const std::string& choice : param.choices) {
       Table options = common;

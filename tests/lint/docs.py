@@ -37,7 +37,10 @@ def check_readmes(program, write):
         if BEGIN not in text or END not in text:
             yield f"{where}: has no {BEGIN} … {END}"
             continue
-        table = kiln(program, "plugin", "info", folder.name, "--markdown") if program else None
+        # A folder of several plugins describes all of them, which have the same parameters.
+        names = re.findall(r"^kiln_add_(?:format|stage)\((\w+)", tree.text(folder.relative_to(tree.ROOT) / "CMakeLists.txt"), re.M)
+        tables = {kiln(program, "plugin", "info", name, "--markdown") for name in names} if program else {None}
+        table = tables.pop() if len(tables) == 1 else None
         if program and table is None:
             yield f"{where}: kiln plugin info {folder.name} --markdown failed"
         elif program:

@@ -50,6 +50,8 @@ class KILN_API File {
   std::uint64_t seek(std::uint64_t offset, bool want_data) const;
 
   int fd() const noexcept { return fd_; }
+  /// Where byte 0 is in what fd() is open on: of a part(), its offset.
+  std::uint64_t begin() const noexcept { return begin_; }
   const std::filesystem::path& path() const noexcept { return path_; }
 
  private:

@@ -176,7 +176,35 @@ TEST_P(Formats, DoNotTouchAFileThatExists) {
   EXPECT_EQ(std::filesystem::file_size(dir_ / "mine"), 512u);
 }
 
-INSTANTIATE_TEST_SUITE_P(Built, Formats, testing::ValuesIn(registry().names()),
+/// What QEMU reads for kiln is read only.
+std::vector<std::string> names(bool left_to_qemu) {
+  std::vector<std::string> all = registry().names();
+  std::erase_if(all,
+                [&](const std::string& name) { return registry().get(name).qemu_driver().empty() == left_to_qemu; });
+  return all;
+}
+
+class ReadOnlyFormats : public testing::TestWithParam<std::string> {};
+
+TEST_P(ReadOnlyFormats, SayWhatTheyAreAndThatTheyDoNotWrite) {
+  const test::TempDir dir;
+  const Format& format = registry().get(GetParam());
+  EXPECT_EQ(format.about().name, GetParam());
+  EXPECT_THAT(format.about().summary, testing::EndsWith("(read only)."));
+  EXPECT_THAT(format.about().needs, testing::Contains("bwrap"));
+  EXPECT_FALSE(format.about().extensions.empty());
+  try {
+    format.create_with(dir / "disk", 1 << 20, {});
+    ADD_FAILURE();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.failure(), Failure::invalid) << e.what();
+    EXPECT_FALSE(e.hint().empty()) << e.what();
+  }
+  EXPECT_FALSE(std::filesystem::exists(dir / "disk"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Built, Formats, testing::ValuesIn(names(false)), [](const auto& made) { return made.param; });
+INSTANTIATE_TEST_SUITE_P(Built, ReadOnlyFormats, testing::ValuesIn(names(true)),
                          [](const auto& made) { return made.param; });
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <kiln/block.h>
+#include <kiln/value.h>
 
 #include "disk/manifest.h"
 
@@ -28,10 +29,11 @@ struct NbdExport {
   std::shared_ptr<void> keep = {};         ///< lives as long as the reader: what serves the export
   std::function<void()> before_read = {};  ///< [any thread] may throw
   std::stop_token stop = {};
+  Duration silence{std::chrono::minutes(1)};  ///< for so long it may not answer
 };
 
 /// Connects, and asks which parts hold data. Nothing that the other side says of lengths is believed unchecked; when
-/// it is silent for a minute that is an Error. Blocks are looked at in steps of chunk_size.
+/// it is silent for too long that is an Error. Blocks are looked at in steps of chunk_size.
 std::shared_ptr<const BlockReader> open_nbd(NbdExport);
 
 }  // namespace kiln

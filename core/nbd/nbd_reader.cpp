@@ -1,4 +1,4 @@
-#include "machine/nbd_reader.h"
+#include "nbd/nbd_reader.h"
 
 #include <libnbd.h>
 
@@ -17,7 +17,6 @@ namespace {
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
-constexpr auto silence = 60s;
 constexpr std::uint64_t status_window = 1u << 30;    // an NBD request has 32 bits for a length
 constexpr std::uint64_t largest_disk = 64ull << 40;  // bounds the memory of the map
 constexpr std::size_t piece = 256u << 10;            // of a read, so that several are under way
@@ -35,7 +34,7 @@ Error broken(const std::string& what) {
 class Connection {
  public:
   Connection(const NbdExport& from, const std::vector<std::string>& contexts)
-      : stop_(from.stop), handle_(nbd_create()) {
+      : stop_(from.stop), silence_(from.silence), handle_(nbd_create()) {
     if (!handle_) throw broken("no memory");
     if (nbd_set_export_name(handle_.get(), from.name.c_str()) < 0) throw broken("its export has no such name");
     for (const std::string& context : contexts)
@@ -120,10 +119,10 @@ class Connection {
 
   template <class Done>
   void wait(const Done& done) {
-    const auto until = Clock::now() + silence;
+    const auto until = Clock::now() + silence_;
     while (!done()) {
       if (stop_.stop_requested()) throw cancelled();
-      if (Clock::now() > until) throw broken("it has not answered for a minute");
+      if (Clock::now() > until) throw broken("it has not answered for " + format_duration(silence_));
       if (nbd_aio_is_dead(handle_.get()) > 0 || nbd_aio_is_closed(handle_.get()) > 0)
         throw broken("it closed the connection");
       if (nbd_poll(handle_.get(), 100) < 0) throw broken("the connection broke");
@@ -131,6 +130,7 @@ class Connection {
   }
 
   std::stop_token stop_;
+  Duration silence_;
   std::unique_ptr<nbd_handle, Close> handle_;
 };
 

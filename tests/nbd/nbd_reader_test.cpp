@@ -1,4 +1,4 @@
-#include "machine/nbd_reader.h"
+#include "nbd/nbd_reader.h"
 
 #include <gmock/gmock.h>
 
