@@ -17,6 +17,7 @@
 #include "machine/accelerator.h"
 #include "machine/qemu.h"
 #include "process/process.h"
+#include "process/sandbox.h"
 
 namespace kiln::cli {
 namespace {
@@ -108,6 +109,16 @@ Finding examine_optional(const std::string& name, const std::string& lacking, co
   return {State::warn, name, "not found: " + lacking, "sudo apt-get install " + package};
 }
 
+Finding examine_sandbox() {
+  try {
+    require_sandbox();
+    return {State::ok, "sandbox", "bubblewrap, with namespaces of its own", ""};
+  } catch (const Error& error) {
+    return {State::fail, "sandbox", fmt::format("{}: guests are not edited and foreign disks not read", error.what()),
+            error.hint()};
+  }
+}
+
 Finding examine_libvirt(const std::string& uri, std::stop_token stop) {
   try {
     LibvirtDriver driver([] { return std::string(); });
@@ -162,7 +173,7 @@ Finding examine_space(const std::filesystem::path& home) {
 std::vector<Finding> examine_host(const std::filesystem::path& home, const std::vector<engine::Plugin>& plugins,
                                   std::stop_token stop) {
   std::vector<Finding> findings;
-  std::set<std::string> seen;
+  std::set<std::string> seen{"bwrap"};  // its finding is the sandbox's
   for (const char* name : {"qemu-system-x86_64", "qemu-img", "qemu-storage-daemon", "supermin"}) {
     findings.push_back(examine_program(name));
     seen.insert(name);
@@ -175,6 +186,7 @@ std::vector<Finding> examine_host(const std::filesystem::path& home, const std::
     for (const std::string& need : plugin.about().needs)
       if (seen.insert(need).second) findings.push_back(examine_program(need, plugin.name));
   }
+  findings.push_back(examine_sandbox());
   findings.push_back({State::ok, "libguestfs", libguestfs_version(), ""});  // linked: without it no kiln would run
   findings.push_back(examine_file_systems());
   findings.push_back(examine_kernel());

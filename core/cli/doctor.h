@@ -26,6 +26,8 @@ std::vector<Finding> examine_host(const std::filesystem::path& home, const std::
 /// Parts that a test can point elsewhere.
 /// `user`: the plugin that needs it; empty: kiln itself does, and is of no use without.
 Finding examine_program(const std::string& name, const std::string& user = {});
+/// Whether the host lets kiln confine the programs that see files of strangers.
+Finding examine_sandbox();
 /// One that kiln can do without: `lacking` says what it cannot do then, `package` has it.
 Finding examine_optional(const std::string& name, const std::string& lacking, const std::string& package);
 /// Whether libvirt's daemon answers; without it there are still QEMU and other hosts.

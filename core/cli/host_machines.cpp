@@ -171,7 +171,12 @@ void HostMachines::personalise(const std::vector<Instance>& made, const LaunchSp
   }
   const auto folder = made.front().folder / "appliance";
   std::filesystem::create_directory(folder);
-  personalise_all(disks, {.overlay = {}, .run_dir = folder, .force_tcg = accelerator_().name != "kvm", .stop = stop_},
+  personalise_all(disks,
+                  {.overlay = {},
+                   .run_dir = folder,
+                   .force_tcg = accelerator_().name != "kvm",
+                   .stop = stop_,
+                   .sandboxed = sandboxed_},
                   progress.disks);
   std::filesystem::remove_all(folder);
 }

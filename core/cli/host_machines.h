@@ -51,7 +51,7 @@ struct LaunchProgress {
 class HostMachines final : public Machines {
  public:
   HostMachines(const Home& home, LocalCatalog& catalog, Instances instances, LibvirtDriver& libvirt,
-               const Formats& formats, std::function<Accelerator()> accelerator, std::stop_token stop)
+               const Formats& formats, std::function<Accelerator()> accelerator, std::stop_token stop, bool sandboxed)
       : home_(home),
         catalog_(catalog),
         formats_(formats),
@@ -60,7 +60,8 @@ class HostMachines final : public Machines {
         instances_(std::move(instances)),
         libvirt_(libvirt),
         accelerator_(std::move(accelerator)),
-        stop_(std::move(stop)) {}
+        stop_(std::move(stop)),
+        sandboxed_(sandboxed) {}
 
   BootReport boot(const BootSpec&) override;
   Launches launch(const LaunchSpec& spec) override { return launch(spec, {}); }
@@ -128,6 +129,7 @@ class HostMachines final : public Machines {
   LibvirtDriver& libvirt_;
   std::function<Accelerator()> accelerator_;  ///< asked when a machine is started, not before
   std::stop_token stop_;
+  bool sandboxed_;
   std::string half_restored_ = {};
 };
 

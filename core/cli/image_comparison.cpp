@@ -142,7 +142,8 @@ class Look {
     return std::make_unique<Viewer>(ViewerOptions{.overlays = std::move(overlays),
                                                   .run_dir = workspace_.make_folder(folder),
                                                   .force_tcg = services_.accelerator().name != "kvm",
-                                                  .stop = stop_});
+                                                  .stop = stop_,
+                                                  .sandboxed = services_.sandboxed()});
   }
   Viewer& viewer(unsigned side) { return viewers_[1] ? *viewers_[side] : *viewers_[0]; }
   unsigned number(unsigned side) const { return viewers_[1] ? 0 : side; }

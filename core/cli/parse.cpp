@@ -136,6 +136,7 @@ class CommandLine {
   void add_common(CLI::App& app, Bound& bound) {
     bind(bound, app, {"--json", Given::flag, "", "Answers in JSON on standard output"});
     bind(bound, app, {"--plugin-dir", Given::values, "DIR", "Looks for plugins here first"});
+    bind(bound, app, {"--no-sandbox", Given::flag, "", "Lets QEMU see files of strangers without a sandbox"});
     // A verb may mean something else by it; then the account stands before the verb.
     const auto has_as = [](const Arg& arg) { return arg.name.starts_with("--as"); };
     if (bound.verb == nullptr || std::none_of(bound.verb->args.begin(), bound.verb->args.end(), has_as))
@@ -179,7 +180,8 @@ class CommandLine {
     for (const std::string& dir : common_.values["plugin-dir"]) args.add("plugin-dir", dir);
     for (const std::string& account : common_.values["as"])
       if (!args.has("as")) args.add("as", account);
-    if (common_.flags["json"]) args.add("json", "");
+    for (const char* flag : {"json", "no-sandbox"})
+      if (common_.flags[flag]) args.add(flag, "");
     return {.verb = bound.verb, .args = std::move(args)};
   }
 

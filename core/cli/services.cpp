@@ -75,6 +75,7 @@ struct Services::State {
   std::vector<std::filesystem::path> plugin_dirs;
   std::filesystem::path program;
   std::string wanted_accelerator;
+  bool sandboxed = true;
   std::optional<std::string> as;
   std::stop_token stop;
   std::optional<Accelerator> accelerator;
@@ -91,6 +92,7 @@ Services::Services(const Args& args, std::filesystem::path program, std::stop_to
   for (const std::string& dir : args.all("plugin-dir")) state_->plugin_dirs.push_back(std::filesystem::absolute(dir));
   state_->program = std::move(program);
   state_->wanted_accelerator = args.text("accel");
+  state_->sandboxed = !args.has("no-sandbox");
   if (args.has("as")) state_->as = args.text("as");
   state_->stop = std::move(stop);
 }
@@ -101,9 +103,14 @@ const std::filesystem::path& Services::program() const {
   return state_->program;
 }
 
+bool Services::sandboxed() const {
+  return state_->sandboxed;
+}
+
 const engine::Registry& Services::registry() {
   if (!state_->registry)
-    state_->registry = std::make_unique<engine::Registry>(engine::plugin_folders(state_->plugin_dirs, state_->program));
+    state_->registry = std::make_unique<engine::Registry>(engine::plugin_folders(state_->plugin_dirs, state_->program),
+                                                          state_->sandboxed);
   return *state_->registry;
 }
 
@@ -141,7 +148,8 @@ Instances Services::instances() {
 HostMachines& Services::machines() {
   if (!state_->machines)
     state_->machines = std::make_unique<HostMachines>(
-        home_, catalog(), instances(), libvirt(), registry(), [this] { return accelerator(); }, state_->stop);
+        home_, catalog(), instances(), libvirt(), registry(), [this] { return accelerator(); }, state_->stop,
+        state_->sandboxed);
   return *state_->machines;
 }
 
@@ -149,7 +157,7 @@ const engine::Services& Services::engine() {
   if (!state_->engine) {
     // The probe waits until an appliance is really started.
     const auto start = [this](const engine::ApplianceStart& what) {
-      return engine::guestfs_appliance(accelerator().name != "kvm")(what);
+      return engine::guestfs_appliance(accelerator().name != "kvm", sandboxed())(what);
     };
     const auto allow = [this](const engine::HandOver& to) {
       catalog().require_hand_over(to.image, to.content, action_of(to.stage));

@@ -30,6 +30,7 @@ class Services {
 
   const Home& home() const { return home_; }
   const std::filesystem::path& program() const;
+  bool sandboxed() const;  ///< false: --no-sandbox
   /// config.toml of the home. Throws invalid() for what is wrong there.
   const engine::Config& config();
   const engine::Registry& registry();

@@ -20,10 +20,13 @@ class GuestfsAppliance final : public Appliance {
 
 }  // namespace
 
-StartAppliance guestfs_appliance(bool force_tcg) {
-  return [force_tcg](const ApplianceStart& start) -> std::unique_ptr<Appliance> {
-    return std::make_unique<GuestfsAppliance>(
-        SessionOptions{.overlay = start.disk, .run_dir = start.run_dir, .force_tcg = force_tcg, .stop = start.stop});
+StartAppliance guestfs_appliance(bool force_tcg, bool sandboxed) {
+  return [=](const ApplianceStart& start) -> std::unique_ptr<Appliance> {
+    return std::make_unique<GuestfsAppliance>(SessionOptions{.overlay = start.disk,
+                                                             .run_dir = start.run_dir,
+                                                             .force_tcg = force_tcg,
+                                                             .stop = start.stop,
+                                                             .sandboxed = sandboxed});
   };
 }
 

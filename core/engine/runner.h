@@ -39,8 +39,8 @@ class Appliance {
 
 using StartAppliance = std::function<std::unique_ptr<Appliance>(const ApplianceStart&)>;
 
-/// The libguestfs appliance. `force_tcg` as the accelerator probe says.
-StartAppliance guestfs_appliance(bool force_tcg);
+/// The libguestfs appliance. `force_tcg` as the accelerator probe says; `sandboxed` false: --no-sandbox.
+StartAppliance guestfs_appliance(bool force_tcg, bool sandboxed = true);
 
 /// A sink is about to get the disk that was made from an image of the catalog.
 struct HandOver {

@@ -2,17 +2,20 @@
 
 #include <fmt/format.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <array>
 #include <chrono>
 #include <cstdlib>
 #include <fstream>
+#include <sstream>
 #include <thread>
 
 #include <nlohmann/json.hpp>
 
 #include <kiln/text.h>
 
+#include "guest/sandboxed_hv.h"
 #include "guest/session.h"
 #include "guest/text.h"
 #include "qmp/qmp.h"
@@ -20,6 +23,8 @@
 namespace kiln {
 namespace {
 
+/// Beside the sockets of the daemon that has the disk: of these the machine sees the disk's only.
+constexpr char machine_folder[] = "m";
 constexpr std::size_t console_kept = 16 * 1024;
 constexpr std::uint64_t transfer_worth_showing = 16u << 20;
 
@@ -39,7 +44,7 @@ void wait_until_open(const std::filesystem::path& process) {
 
 /// Kills the process whose command line holds `argument`. libguestfs tells a machine's process only once it is up, and
 /// nobody who wants to stop waits for that.
-void kill_by_argument(const std::string& argument) noexcept try {
+void kill_by_argument(const std::string& argument, bool sandboxed) noexcept try {
   for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
     const std::string name = entry.path().filename().string();
     if (name.find_first_not_of("0123456789") != std::string::npos) continue;
@@ -47,7 +52,7 @@ void kill_by_argument(const std::string& argument) noexcept try {
     std::string words(64 * 1024, '\0');
     file.read(words.data(), static_cast<std::streamsize>(words.size()));
     if (words.find(argument) == std::string::npos) continue;
-    wait_until_open(entry.path());
+    if (!sandboxed) wait_until_open(entry.path());  // in a sandbox that file is in memory of its own
     ::kill(std::stoi(name), SIGKILL);
   }
 } catch (const std::exception&) {
@@ -67,8 +72,9 @@ Appliance::Appliance(const ApplianceOptions& options, const Listener& listener)
     : listener_(listener),
       stop_(options.stop),
       handle_(make_handle()),
+      sandboxed_(options.sandboxed),
       drive_argument_("nbd:unix:" + option_value(options.drive_socket.string())),
-      events_socket_(options.drive_socket.parent_path() / "events.qmp"),
+      events_socket_(options.drive_socket.parent_path() / machine_folder / "qmp"),
       on_stop_(options.stop, [this] { kill(); }) {
   try {
     configure(options);
@@ -102,12 +108,36 @@ void Appliance::configure(const ApplianceOptions& options) {
   // The kernel trims no run of free blocks shorter than this, and small file systems have blocks of 1 KiB.
   check(guestfs_config(handle_, "-global", "scsi-hd.discard_granularity=512"), "cannot describe the disk");
   check(guestfs_config(handle_, "-global", "scsi-hd.werror=stop"), "cannot describe the disk");
+  std::filesystem::create_directory(events_socket_.parent_path());
+  check(guestfs_config(handle_, "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"),
+        "cannot confine the appliance's machine");
   check(guestfs_config(handle_, "-qmp",
                        ("unix:" + option_value(events_socket_.string()) + ",server=on,wait=off").c_str()),
         "cannot listen to the appliance's machine");
 
+  // Before the drives: what libguestfs finds of the QEMU decides how they are attached.
+  if (options.sandboxed) confine(options);
   attach(options.drive_socket);
   if (!options.second_socket.empty()) attach(options.second_socket);
+}
+
+void Appliance::confine(const ApplianceOptions& options) {
+  namespace fs = std::filesystem;
+  HvOptions hv{.readable = {options.drive_socket},
+               .writable = events_socket_.parent_path(),
+               .kvm = !options.force_tcg,
+               .memory_mib = options.memory_mib};
+  if (!options.second_socket.empty()) hv.readable.push_back(options.second_socket);
+  // The appliance that libguestfs builds, and where one that was built before may be (guestfs(3): "PATH").
+  const fs::path cache = text(guestfs_get_cachedir(handle_), "cannot find the appliance's folder");
+  hv.readable.push_back(cache / (".guestfs-" + std::to_string(::geteuid())));
+  const char* path = guestfs_get_path(handle_);
+  std::istringstream folders(path == nullptr ? "" : path);
+  for (std::string folder; std::getline(folders, folder, ':');)
+    if (folder.starts_with('/') && !folder.starts_with("/usr/")) hv.readable.emplace_back(folder);
+  const fs::path script = options.folder / "hv";
+  write_hv(script, text(guestfs_get_hv(handle_), "cannot find QEMU"), hv);
+  check(guestfs_set_hv(handle_, script.c_str()), "cannot choose the appliance's QEMU");
 }
 
 void Appliance::attach(const std::filesystem::path& socket) {
@@ -166,7 +196,7 @@ void Appliance::disk_failed(const std::string& reason) {
     const std::lock_guard lock(disk_mutex_);
     disk_error_ = reason;
   }
-  kill_by_argument(drive_argument_);
+  kill_by_argument(drive_argument_, sandboxed_);
 }
 
 void Appliance::kill() noexcept {
@@ -174,7 +204,7 @@ void Appliance::kill() noexcept {
   if (machine > 0)
     ::kill(machine, SIGKILL);
   else if (launching_)
-    kill_by_argument(drive_argument_);
+    kill_by_argument(drive_argument_, sandboxed_);
 }
 
 void Appliance::on_event(guestfs_h*, void* self, std::uint64_t event, int, int, const char* buffer, std::size_t length,

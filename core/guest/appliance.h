@@ -32,6 +32,7 @@ struct ApplianceOptions {
   std::stop_token stop = {};
   /// Of a second disk, which is /dev/sdb. Empty: there is none.
   std::filesystem::path second_socket = {};
+  bool sandboxed = true;  ///< false: --no-sandbox
 };
 
 /// Where the appliance's messages go. Called on the thread that makes a call.
@@ -70,6 +71,8 @@ class Appliance {
                        const std::uint64_t* array, std::size_t array_length);
   void configure(const ApplianceOptions&);
   void attach(const std::filesystem::path& socket);
+  /// Puts a program in QEMU's place that starts it in the sandbox.
+  void confine(const ApplianceOptions&);
   void launch();
   /// Hears QEMU's own events. A write that failed has stopped the machine for good: it is killed, and the call that
   /// waits for it fails with what disk_error_ says. (Told of the failure, the guest's kernel would lose data silently.)
@@ -86,6 +89,7 @@ class Appliance {
   std::atomic<pid_t> machine_{0};
   Duration launch_time_{0};
   std::atomic<bool> launching_ = false;
+  bool sandboxed_ = true;
   std::string drive_argument_;  ///< stands in the machine's command line, and in no other one
   std::filesystem::path events_socket_;
   mutable std::mutex disk_mutex_;

@@ -104,9 +104,13 @@ Appliance& Session::State::running() {
   if (appliance) return *appliance;
   if (sockets.empty()) make_socket_folder();
   if (!drive) drive = std::make_unique<Drive>(options.overlay, sockets);
-  const ApplianceOptions wanted{drive->socket(),   std::filesystem::absolute(options.run_dir),
-                                options.force_tcg, options.memory_mib,
-                                options.cpus,      options.stop};
+  const ApplianceOptions wanted{.drive_socket = drive->socket(),
+                                .folder = std::filesystem::absolute(options.run_dir),
+                                .force_tcg = options.force_tcg,
+                                .memory_mib = options.memory_mib,
+                                .cpus = options.cpus,
+                                .stop = options.stop,
+                                .sandboxed = options.sandboxed};
   appliance = std::make_unique<Appliance>(wanted, listener);
   launch_time = appliance->launch_time();
   return *appliance;

@@ -37,6 +37,7 @@ struct SessionOptions {
   std::function<void(std::string_view)> log = {};
   /// [the session's thread] "appliance up 9.1 s" and the progress of long transfers.
   std::function<void(const Progress&)> progress = {};
+  bool sandboxed = true;  ///< whether the appliance's machine runs in the sandbox
 };
 
 /// The appliance starts at the first call that needs it. One thread at a time; qemu-storage-daemon dies with the thread

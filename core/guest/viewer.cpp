@@ -142,7 +142,8 @@ Viewer::Viewer(ViewerOptions options) : state_(std::make_unique<State>()) {
   ApplianceOptions wanted{.drive_socket = s.drives[0]->socket(),
                           .folder = fs::absolute(s.options.run_dir),
                           .force_tcg = s.options.force_tcg,
-                          .stop = s.options.stop};
+                          .stop = s.options.stop,
+                          .sandboxed = s.options.sandboxed};
   if (s.drives.size() > 1) wanted.second_socket = s.drives[1]->socket();
   s.appliance = std::make_unique<Appliance>(wanted, s.listener);
   s.roots.resize(s.drives.size());

@@ -58,6 +58,7 @@ struct ViewerOptions {
   bool force_tcg = true;
   std::stop_token stop = {};
   std::function<void(const Progress&)> progress = {};  ///< on the caller's thread
+  bool sandboxed = true;                               ///< as SessionOptions::sandboxed
 };
 
 /// One appliance. One thread, which must outlive it. Throws cancelled() once stop was asked for.

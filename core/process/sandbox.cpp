@@ -81,7 +81,8 @@ Words bwrap_words(const Limits& limits) {
               "--die-with-parent",
               "--new-session",
               "--clearenv"};
-  for (const char* variable : {"PATH=/usr/bin", "LC_ALL=C", "HOME=/tmp", "TMPDIR=/tmp", "MALLOC_ARENA_MAX=1"}) {
+  // The slash: QEMU takes /var/tmp where it reads "/tmp".
+  for (const char* variable : {"PATH=/usr/bin", "LC_ALL=C", "HOME=/tmp", "TMPDIR=/tmp/", "MALLOC_ARENA_MAX=1"}) {
     const std::string text(variable);
     const std::size_t equals = text.find('=');
     add(words, {"--setenv", text.substr(0, equals), text.substr(equals + 1)});

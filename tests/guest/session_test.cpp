@@ -5,6 +5,7 @@
 #include <signal.h>
 
 #include <chrono>
+#include <fstream>
 #include <thread>
 
 #include <kiln/file.h>
@@ -235,6 +236,27 @@ void hostile_release_files(Session& s) {
   s.call({"umount-all"});
 }
 
+/// What runs in QEMU's place has /usr, the appliance and the disk's socket, and no more of the host. The daemon's
+/// control socket would open any file for it.
+void machine_is_confined(const test::TempDir& dir) {
+  namespace fs = std::filesystem;
+  const test::Outcome found = test::run({"pgrep", "-f", "^/usr/bin/qemu-system.*nbd:unix:" + dir.path().string()});
+  ASSERT_EQ(found.status, 0);
+  const fs::path process = fs::path("/proc") / std::to_string(std::stoi(found.output)), root = process / "root";
+  for (const char* hidden : {"etc/shadow", "etc/passwd", "root", "home", "boot", "sys", "run"})
+    EXPECT_FALSE(fs::exists(root / hidden)) << hidden;
+  const fs::path sockets = root / dir.path().relative_path();
+  EXPECT_TRUE(fs::exists(sockets / "nbd.sock"));
+  EXPECT_FALSE(fs::exists(sockets / "qmp.sock"));
+  EXPECT_FALSE(fs::exists(sockets / "a.qcow2"));
+  for (const char* space : {"net", "pid", "user", "ipc", "uts", "mnt"})
+    EXPECT_NE(fs::read_symlink(process / "ns" / space), fs::read_symlink(fs::path("/proc/self/ns") / space)) << space;
+  std::ifstream file(process / "status");
+  const std::string status{std::istreambuf_iterator<char>(file), {}};
+  EXPECT_THAT(status, HasSubstr("CapEff:\t0000000000000000"));
+  EXPECT_THAT(status, HasSubstr("Seccomp:\t2"));
+}
+
 void two_systems_are_refused(Session& s) {
   install(s, "/dev/sda2", "One");
   install(s, "/dev/sda3", "Two");
@@ -265,6 +287,7 @@ TEST(Session, EditsADiskOverTwoLayers) {
   folders_are_copied(s, dir);
   links_in_parents_lead_to_the_guests_own_files(s, dir);
   commands_run(s, log);
+  machine_is_confined(dir);
   guest_stays_inside_itself(s);
   stages_have_layers_of_their_own(s, dir);
   hostile_release_files(s);
@@ -316,7 +339,10 @@ TEST(Session, IsStoppedWhileACommandRuns) {
     EXPECT_EQ(message_of([&] { s.flush(); }), cancelled().what());
   }
   EXPECT_LT(std::chrono::steady_clock::now() - stopped, std::chrono::seconds(10));
-  const test::Outcome left = test::run({"pgrep", "-f", dir.path().string()});
+  // The kernel takes a moment to end what is left in a namespace.
+  test::Outcome left = test::run({"pgrep", "-f", dir.path().string()});
+  for (int i = 0; i < 200 && left.status == 0; ++i, std::this_thread::sleep_for(std::chrono::milliseconds(10)))
+    left = test::run({"pgrep", "-f", dir.path().string()});
   EXPECT_EQ(left.status, 1) << "still running: " << left.output;
 }
 
