@@ -49,6 +49,21 @@ class BadInput : public testing::Test {
   Program kiln;
 };
 
+TEST_F(BadInput, AForeignDiskWhereTheHostAllowsNoSandbox) {
+  qemu_from_raw(kiln / "disk.raw", kiln / "disk.qed", "qed");
+  EXPECT_EQ(kiln({"convert", "disk.qed", "disk.qcow2"}).status, 0);
+  std::filesystem::create_directory(kiln / "bin");
+  kiln.write("bin/bwrap", "#!/bin/sh\necho bwrap: no namespaces here >&2\nexit 1\n");
+  std::filesystem::permissions(kiln / "bin/bwrap", std::filesystem::perms::owner_all);
+  kiln.environment["PATH"] = (kiln / "bin").string() + ":/usr/bin:/bin";
+  const Answer answer = refuse({"convert", "disk.qed", "more.qcow2"}, 3);
+  EXPECT_THAT(answer.err, HasSubstr("there is no sandbox: this host does not allow it"));
+  EXPECT_THAT(answer.err, HasSubstr("no namespaces here"));
+  EXPECT_THAT(answer.err, HasSubstr("--no-sandbox"));
+  EXPECT_EQ(kiln({"--no-sandbox", "convert", "disk.qed", "more.qcow2"}).status, 0);
+  EXPECT_TRUE(same_files(kiln / "disk.qcow2", kiln / "more.qcow2"));
+}
+
 TEST_F(BadInput, UnknownKey) {
   pipeline("fiel = \"disk.raw\"\n");
   const Answer answer = refuse({"build", "web.toml"}, 2);

@@ -40,6 +40,18 @@ TEST(Doctor, CanDoWithoutSomeThings) {
   EXPECT_NE(silent.mend, "");
 }
 
+TEST(Doctor, WantsASandbox) {
+  EXPECT_EQ(examine_sandbox().state, State::ok);
+  const test::TempDir empty;
+  const std::string before = std::getenv("PATH");
+  ::setenv("PATH", empty.path().c_str(), 1);
+  const Finding missing = examine_sandbox();
+  ::setenv("PATH", before.c_str(), 1);
+  EXPECT_EQ(missing.state, State::fail);
+  EXPECT_THAT(missing.text, HasSubstr("bubblewrap is not installed"));
+  EXPECT_THAT(missing.mend, HasSubstr("sudo apt-get install bubblewrap"));
+}
+
 TEST(Doctor, WantsAKernelThatItsUserMayRead) {
   const test::TempDir folder;
   std::filesystem::create_directories(folder / "boot");

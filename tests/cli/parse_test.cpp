@@ -29,6 +29,9 @@ TEST(Parse, FindsVerbArgumentsAndOptions) {
   EXPECT_EQ(parsed.args.text("FILE"), "web.toml");
   EXPECT_THAT(parsed.args.all("set"), ElementsAre("a=1", "b=2"));
   EXPECT_TRUE(parsed.args.has("json"));
+  EXPECT_FALSE(parsed.args.has("no-sandbox"));
+  EXPECT_TRUE(parse({"--no-sandbox", "build", "web.toml"}).args.has("no-sandbox"));
+  EXPECT_TRUE(parse({"build", "web.toml", "--no-sandbox"}).args.has("no-sandbox"));
 }
 
 TEST(Parse, TakesAnOptionBetweenArguments) {
