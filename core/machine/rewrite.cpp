@@ -41,9 +41,7 @@ void rewrite_disk(const Instance& instance, std::size_t number, const BlockReade
 }
 
 void flush(const DiskServer& server) {
-  const Nbd nbd = connect(server);
-  expect(nbd_flush(nbd.get(), 0), "write");
-  expect(nbd_shutdown(nbd.get(), 0), "close");
+  NbdWriter(server.nbd_socket(), DiskServer::export_name).finish();
 }
 
 void rewrite_vars(const Instance& instance, const BlockReader& wanted) {
