@@ -26,7 +26,8 @@ class Server {
   Server(const std::filesystem::path& disk, const std::string& format, const std::filesystem::path& socket,
          std::vector<std::string> more = {})
       : child_(Child::start(command(disk, format, socket, std::move(more)))) {
-    for (int i = 0; i < 500 && !std::filesystem::exists(socket); ++i) std::this_thread::sleep_for(10ms);
+    // The socket's file is there before anybody listens.
+    for (int i = 0; i < 500 && !listens(socket); ++i) std::this_thread::sleep_for(10ms);
   }
   pid_t pid() const { return child_.pid(); }
 
@@ -38,6 +39,15 @@ class Server {
     c.args.push_back(disk.string());
     return c;
   }
+  static bool listens(const std::filesystem::path& socket) {
+    try {
+      open_nbd({.socket = socket, .name = "d"});
+      return true;
+    } catch (const Error&) {
+      return false;
+    }
+  }
+
   Child child_;
 };
 

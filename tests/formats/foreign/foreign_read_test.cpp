@@ -1,6 +1,7 @@
 // What QEMU reads for us in the sandbox: the same bytes as without it, nothing of the host, and nothing left behind.
 
 #include <gmock/gmock.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <csignal>
@@ -28,12 +29,26 @@ const engine::Registry& registry() {
   return all;
 }
 
+/// The number of a process's parent; 1 when it has ended.
+pid_t parent_of(pid_t pid) {
+  std::ifstream status("/proc/" + std::to_string(pid) + "/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with("PPid:")) return std::stoi(line.substr(5));
+  return 1;
+}
+
+bool is_ours(pid_t pid) {
+  while (pid > 1 && pid != ::getpid()) pid = parent_of(pid);
+  return pid == ::getpid();
+}
+
 /// Of this test's own; a worker is seen by the file that it was told to open.
 std::vector<std::string> workers() {
   const Outcome found = run({"pgrep", {"-f", "qemu-storage-daemon --blockdev .*\"filename\":\"/in/0\""}});
   std::vector<std::string> all;
   std::istringstream lines(found.output);
-  for (std::string line; std::getline(lines, line);) all.push_back(line);
+  for (std::string line; std::getline(lines, line);)
+    if (is_ours(std::stoi(line))) all.push_back(line);
   return all;
 }
 
