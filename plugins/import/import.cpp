@@ -5,11 +5,11 @@
 #include <kiln/layout.h>
 #include <kiln/plugin.h>
 
-#include "nbd_source.h"
-#include "oci.h"
-#include "origin.h"
+#include "oci/oci.h"
+#include "origin/nbd_source.h"
+#include "origin/origin.h"
+#include "origin/url.h"
 #include "source.h"
-#include "url.h"
 
 namespace kiln::import {
 namespace {

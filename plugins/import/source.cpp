@@ -6,8 +6,8 @@
 #include <kiln/layout.h>
 #include <kiln/text.h>
 
-#include "package.h"
-#include "tar.h"
+#include "package/package.h"
+#include "package/tar.h"
 
 namespace kiln::import {
 namespace {

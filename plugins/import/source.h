@@ -8,7 +8,7 @@
 #include <kiln/context.h>
 
 #include "steady.h"
-#include "unpack.h"
+#include "unpack/unpack.h"
 
 namespace kiln::import {
 

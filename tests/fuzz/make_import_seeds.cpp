@@ -5,7 +5,7 @@
 
 #include <kiln/file.h>
 
-#include "plugins/import/packages.h"
+#include "plugins/import/package/packages.h"
 #include "support/run.h"
 
 namespace kiln::test {

@@ -8,7 +8,7 @@
 #include <kiln/file.h>
 #include <kiln/testing.h>
 
-#include "packages.h"
+#include "plugins/import/package/packages.h"
 #include "support/disks.h"
 #include "support/plugins.h"
 #include "support/run.h"
