@@ -1,4 +1,5 @@
 // kiln image export: an image's disk as a file in any format that can be written, or as an OCI image layout.
+#include <algorithm>
 #include <filesystem>
 
 #include <fmt/format.h>
@@ -49,11 +50,28 @@ void export_layout(Call& call, const ImageEntry& entry) {
                               made.copied, format_bytes(made.bytes), content));
 }
 
+/// A format that describes the machine as well takes an option `facts`: what is known of the image. A machine without
+/// one of its disks is none.
+void describe_machine(const Format& format, const Image& image, Table& options) {
+  if (std::ranges::find(format.about().params, "facts", &Param::name) == format.about().params.end()) return;
+  std::vector<std::string> further;
+  for (const ImagePart& part : image.parts)
+    if (part.role == part_role::data) further.push_back(part.name);
+  if (!further.empty())
+    throw invalid(image.name + " has further disks, and kiln writes an " + format.about().name + " of one disk",
+                  "write each disk: kiln image export IMAGE FILE --part NAME, and the system disk in another format",
+                  further);
+  Table known{{"origin.name", Value{image.name}}};
+  for (const auto& [name, value] : image.facts) known.try_emplace(name, Value{value});
+  options.try_emplace("facts", Value{known});
+}
+
 void export_file(Call& call, const Image& image) {
   LocalCatalog& catalog = call.services.catalog();
   const std::filesystem::path target = call.args.text("FILE");
   const Format& format = format_for(call.services.registry(), target, call.args.text("format"));
-  const Table options = format_options(call.args.pairs("option"), format);
+  Table options = format_options(call.args.pairs("option"), format);
+  describe_machine(format, image, options);
   const auto reader = catalog.read(image);
   const Manifest manifest = catalog.manifest(image);
 

@@ -34,6 +34,15 @@ void StreamWriter::Release::operator()(libdeflate_compressor* compressor) const 
 
 StreamWriter::StreamWriter(const std::filesystem::path& file, std::uint64_t size, std::string adapter, int level)
     : Writer(file, header_for(size, true), std::move(adapter)), level_(level) {
+  start();
+}
+
+StreamWriter::StreamWriter(File& file, std::uint64_t begin, std::uint64_t size, std::string adapter, int level)
+    : Writer(file, begin, header_for(size, true), std::move(adapter)), level_(level) {
+  start();
+}
+
+void StreamWriter::start() {
   header_.overhead = overhead;
   header_.directory_at = at_end;
   advance(overhead);
@@ -93,12 +102,12 @@ void StreamWriter::append(Encoded& encoded) {
 void StreamWriter::store(Encoded& encoded) {
   const auto& packed = static_cast<const Packed&>(encoded);
   if (packed.size == 0) return;
-  made_.file().write_at(packed.at, {packed.bytes.get(), packed.size});
-  made_.file().start_writeback(packed.at, packed.size);
+  write_at(packed.at, {packed.bytes.get(), packed.size});
+  start_writeback(packed.at, packed.size);
 }
 
 void StreamWriter::write_next(std::span<const std::byte> bytes) {
-  made_.file().write_at(next_ * sector, bytes);
+  write_at(next_ * sector, bytes);
   advance((bytes.size() + sector - 1) / sector);
 }
 

@@ -11,9 +11,6 @@
 namespace kiln::vmdk {
 namespace {
 
-/// Of libdeflate: never larger than what zlib makes at its usual level, in 40 % of the time.
-constexpr int usual_level = 5, highest_level = 12;
-
 struct Options {
   std::string subformat = "monolithicSparse";
   std::int64_t level = 0;

@@ -76,11 +76,32 @@ Header Writer::header_for(std::uint64_t size, bool stream) {
 }
 
 Writer::Writer(const std::filesystem::path& file, const Header& header, std::string adapter)
-    : made_(file),
-      header_(header),
+    : header_(header),
       directory_(static_cast<std::size_t>(header.directory_entries)),
+      made_(std::in_place, file),
+      file_(made_->file()),
       adapter_(std::move(adapter)),
       table_(static_cast<std::size_t>(header.table_bytes())) {}
+
+Writer::Writer(File& file, std::uint64_t begin, const Header& header, std::string adapter)
+    : header_(header),
+      directory_(static_cast<std::size_t>(header.directory_entries)),
+      file_(file),
+      begin_(begin),
+      adapter_(std::move(adapter)),
+      table_(static_cast<std::size_t>(header.table_bytes())) {}
+
+void Writer::write_at(std::uint64_t at, std::span<const std::byte> bytes) {
+  file_.write_at(begin_ + at, bytes);
+}
+
+void Writer::end_at(std::uint64_t at) {
+  file_.truncate(begin_ + at);
+}
+
+void Writer::start_writeback(std::uint64_t at, std::uint64_t length) noexcept {
+  file_.start_writeback(begin_ + at, length);
+}
 
 void Writer::identify(const Batch& batch) {
   for (std::size_t c = 0; c < batch.digests.size(); ++c) {
@@ -121,9 +142,9 @@ std::vector<std::byte> Writer::directory_bytes() const {
 void Writer::finish_with(const Header& header) {
   std::string text = describe(header, adapter_, identity_.update(std::to_string(header.capacity)).digest());
   text.resize(descriptor_sectors * sector);
-  made_.file().write_at(header.descriptor_at * sector, std::as_bytes(std::span(text)));
-  made_.file().write_at(0, vmdk::encode(header));
-  made_.keep();
+  write_at(header.descriptor_at * sector, std::as_bytes(std::span(text)));
+  write_at(0, vmdk::encode(header));
+  if (made_) made_->keep();
 }
 
 struct SparseWriter::Plan final : Encoded {
@@ -167,18 +188,18 @@ void SparseWriter::store(Encoded& encoded) {
     std::size_t end = c;
     while (end < batch.digests.size() && !batch.digests[end].is_zero_chunk()) ++end;
     const std::size_t length = (end - c) * chunk_size;
-    if (length != 0) made_.file().write_at(at, batch.bytes.subspan(c * chunk_size, length));
+    if (length != 0) write_at(at, batch.bytes.subspan(c * chunk_size, length));
     at += length;
     c = end + 1;
   }
-  if (at > plan.at * sector) made_.file().start_writeback(plan.at * sector, at - plan.at * sector);
+  if (at > plan.at * sector) start_writeback(plan.at * sector, at - plan.at * sector);
 }
 
 // Every table has its place from the start, as other programs lay them out: of those without content a hole.
 std::uint32_t SparseWriter::place_table(std::uint64_t number, std::span<const std::byte> table) {
   const std::uint64_t within = number * header_.table_sectors();
-  made_.file().write_at((first_redundant_ + within) * sector, table);
-  made_.file().write_at((first_table_ + within) * sector, table);
+  write_at((first_redundant_ + within) * sector, table);
+  write_at((first_table_ + within) * sector, table);
   return 0;  // finish() knows them all
 }
 
@@ -188,9 +209,9 @@ void SparseWriter::finish() {
        {std::pair{header_.redundant_at, first_redundant_}, std::pair{header_.directory_at, first_table_}}) {
     for (std::size_t i = 0; i < directory_.size(); ++i)
       directory_[i] = static_cast<std::uint32_t>(first + i * header_.table_sectors());
-    made_.file().write_at(directory * sector, directory_bytes());
+    write_at(directory * sector, directory_bytes());
   }
-  made_.file().truncate(next_ * sector);
+  end_at(next_ * sector);
   finish_with(header_);
 }
 

@@ -28,6 +28,27 @@ std::string fact_of(const fs::path& file) {
   return "written." + file.filename().string();
 }
 
+/// A format that describes the machine as well takes an option `facts`: what is known of the image.
+bool describes_machine(const Format& format) {
+  return std::ranges::find(format.about().params, "facts", &Param::name) != format.about().params.end();
+}
+
+void add_facts(Table& options, const Facts& facts) {
+  Table known;
+  for (const auto& [name, value] : facts) known[name] = Value{value};
+  options.try_emplace("facts", Value{known});
+}
+
+/// A machine without one of its disks is none.
+void refuse_further_disks(const std::vector<NewPart>& parts, const std::string& format) {
+  std::vector<std::string> names;
+  for (const NewPart& part : parts)
+    if (part.role == part_role::data) names.push_back(part.name);
+  if (!names.empty())
+    throw invalid("this machine has further disks, and kiln writes an " + format + " of one disk",
+                  "publish the image, and write each disk: kiln image export IMAGE FILE --part NAME", names);
+}
+
 /// The format's sink on a pending name: the file appears, or is replaced, when it is complete.
 class WriteSink final : public BlockSink {
  public:
@@ -87,8 +108,12 @@ class Write final : public StageOf<Params, Role::sink, Access::content> {
   void run(Context& ctx, const Params& p) const override {
     const Format& format = format_for(ctx.formats(), p.file, p.format);
     Problems problems;
-    const Table options = typed(p.options, format.about().params, problems);
+    Table options = typed(p.options, format.about().params, problems);
     if (!problems.empty()) throw invalid(problems.front().what, problems.front().hint);
+    if (describes_machine(format)) {
+      refuse_further_disks(ctx.parts(), format.about().name);
+      add_facts(options, ctx.facts());
+    }
     if (p.file.has_parent_path()) {
       std::error_code error;
       fs::create_directories(p.file.parent_path(), error);

@@ -176,11 +176,17 @@ TEST_P(Formats, DoNotTouchAFileThatExists) {
   EXPECT_EQ(std::filesystem::file_size(dir_ / "mine"), 512u);
 }
 
-/// What QEMU reads for kiln is read only.
-std::vector<std::string> names(bool left_to_qemu) {
+/// What QEMU reads for kiln is read only. What `import` reads, because it is a package around disks, is write only.
+enum class Direction { both, read_only, write_only };
+
+Direction direction_of(const Format& format) {
+  if (!format.qemu_driver().empty()) return Direction::read_only;
+  return format.about().summary.ends_with("(write only).") ? Direction::write_only : Direction::both;
+}
+
+std::vector<std::string> names(Direction wanted) {
   std::vector<std::string> all = registry().names();
-  std::erase_if(all,
-                [&](const std::string& name) { return registry().get(name).qemu_driver().empty() == left_to_qemu; });
+  std::erase_if(all, [&](const std::string& name) { return direction_of(registry().get(name)) != wanted; });
   return all;
 }
 
@@ -203,8 +209,63 @@ TEST_P(ReadOnlyFormats, SayWhatTheyAreAndThatTheyDoNotWrite) {
   EXPECT_FALSE(std::filesystem::exists(dir / "disk"));
 }
 
-INSTANTIATE_TEST_SUITE_P(Built, Formats, testing::ValuesIn(names(false)), [](const auto& made) { return made.param; });
-INSTANTIATE_TEST_SUITE_P(Built, ReadOnlyFormats, testing::ValuesIn(names(true)),
+class WriteOnlyFormats : public testing::TestWithParam<std::string> {
+ protected:
+  const Format& format_ = registry().get(GetParam());
+  const test::TempDir dir_;
+};
+
+TEST_P(WriteOnlyFormats, SayWhatTheyAreAndThatTheyDoNotRead) {
+  EXPECT_EQ(format_.about().name, GetParam());
+  EXPECT_FALSE(format_.about().extensions.empty());
+  for (const Param& param : format_.about().params) {
+    EXPECT_THAT(param.doc, testing::EndsWith(".")) << param.name;
+    EXPECT_FALSE(param.required) << param.name << ": a disk can be written without options";
+  }
+  format_.create_with(dir_ / "disk", 1 << 20, {})->finish();
+  const File file = File::open_read(dir_ / "disk");
+  std::vector<std::byte> head(std::min<std::uint64_t>(file.size(), 64 * 1024));
+  file.read_at(0, head);
+  EXPECT_EQ(format_.probe({head, head, file.size()}), Match::no);
+  EXPECT_THROW(format_.inspect(dir_ / "disk"), Error);
+  EXPECT_THROW(format_.open(dir_ / "disk"), Error);
+}
+
+TEST_P(WriteOnlyFormats, WriteTheSameBytesAgain) {
+  test::write_raw(dir_ / "raw", small_disks({"mixed"}).front());
+  const test::RawDisk disk(dir_ / "raw");
+  for (const Table& options : ways_to_write(format_)) {
+    SCOPED_TRACE(canonical(Value{options}));
+    for (const unsigned workers : {1u, 4u}) {
+      const auto sink = format_.create_with(dir_ / std::to_string(workers), disk.size(), options);
+      BlockSink* const sinks[] = {sink.get()};
+      pump(disk, sinks, {.workers = workers});
+      sink->finish();
+    }
+    EXPECT_TRUE(test::same_files(dir_ / "1", dir_ / "4"));
+    std::filesystem::remove(dir_ / "1");
+    std::filesystem::remove(dir_ / "4");
+  }
+}
+
+TEST_P(WriteOnlyFormats, LeaveNothingWithoutFinish) {
+  test::write_raw(dir_ / "raw", small_disks({"mixed"}).front());
+  test::copy_disk(test::RawDisk(dir_ / "raw"), *format_.create_with(dir_ / "half", 20 << 20, {}), false);
+  EXPECT_FALSE(std::filesystem::exists(dir_ / "half"));
+}
+
+TEST_P(WriteOnlyFormats, DoNotTouchAFileThatExists) {
+  test::write_raw(dir_ / "mine", {"", 512, {{0, 512}}});
+  EXPECT_THROW(format_.create_with(dir_ / "mine", 1 << 20, {}), Error);
+  EXPECT_EQ(std::filesystem::file_size(dir_ / "mine"), 512u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Built, Formats, testing::ValuesIn(names(Direction::both)),
+                         [](const auto& made) { return made.param; });
+INSTANTIATE_TEST_SUITE_P(Built, ReadOnlyFormats, testing::ValuesIn(names(Direction::read_only)),
+                         [](const auto& made) { return made.param; });
+
+INSTANTIATE_TEST_SUITE_P(Built, WriteOnlyFormats, testing::ValuesIn(names(Direction::write_only)),
                          [](const auto& made) { return made.param; });
 
 }  // namespace

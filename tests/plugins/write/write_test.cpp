@@ -51,6 +51,29 @@ class Plain final : public FormatOf<Options> {
   }
 };
 
+struct MachineOptions {
+  Table facts;
+};
+
+/// A format that describes the machine as well.
+class Package final : public FormatOf<MachineOptions> {
+ public:
+  Package()
+      : FormatOf({.name = "package", .summary = "A machine.", .extensions = {"pkg"}},
+                 {{"facts", &MachineOptions::facts, "What is known."}}) {}
+  Match probe(const Glimpse&) const override { return Match::no; }
+  Inspection inspect(const File&) const override { return {}; }
+  std::shared_ptr<const BlockReader> open(File, std::shared_ptr<const BlockReader>) const override { return nullptr; }
+  mutable Table facts;  // what it was last told
+
+ protected:
+  std::unique_ptr<BlockSink> create(const fs::path& file, std::uint64_t size,
+                                    const MachineOptions& options) const override {
+    facts = options.facts;
+    return std::make_unique<FileSink>(file, size);
+  }
+};
+
 class Write : public ::testing::Test {
  protected:
   Write() { ctx.fake_formats.formats["plain"] = &plain; }
@@ -65,6 +88,35 @@ class Write : public ::testing::Test {
   FakeContext ctx;
   const fakes::MemoryDisk disk{"content", 2 * chunk_size};
 };
+
+TEST_F(Write, TellsAFormatOfMachinesWhatIsKnownOfThisOne) {
+  const Package package;
+  ctx.fake_formats.formats["package"] = &package;
+  ctx.size = disk.size();
+  ctx.known_facts = {{"machine.cpus", "4"}, {"boot.firmware", "uefi"}};
+  write_stage().run_with(ctx, {{"file", Value{dir / "x.pkg"}}, {"format", Value{std::string("package")}}});
+  EXPECT_EQ(canonical(Value{package.facts}), canonical(Value{Table{{"machine.cpus", Value{std::string("4")}},
+                                                                   {"boot.firmware", Value{std::string("uefi")}}}}));
+}
+
+TEST_F(Write, RefusesAMachineThatWouldLoseADisk) {
+  const Package package;
+  ctx.fake_formats.formats["package"] = &package;
+  ctx.size = disk.size();
+  const Table params{{"file", Value{dir / "x.pkg"}}, {"format", Value{std::string("package")}}};
+  ctx.known_parts = {{part_role::firmware, "vars", nullptr}};
+  write_stage().run_with(ctx, params);  // the firmware makes itself new ones
+  ctx.consumers.clear();
+  ctx.known_parts.push_back({part_role::data, "disk1", nullptr});
+  try {
+    write_stage().run_with(ctx, params);
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.evidence(), std::vector<std::string>{"disk1"});
+    EXPECT_FALSE(error.hint().empty());
+  }
+  EXPECT_FALSE(fs::exists(dir / "x.pkg"));
+}
 
 TEST_F(Write, WritesInTheFormatOfTheEnding) {
   ctx.size = disk.size();

@@ -1,0 +1,34 @@
+#pragma once
+// The machine that an OVA describes: what the user says, else what is known of the image, else what every hypervisor
+// can start.
+
+#include <cstdint>
+#include <string>
+
+#include <kiln/value.h>
+
+namespace kiln::ova {
+
+struct Options {
+  std::string name;
+  std::int64_t cpus = 0;
+  Bytes memory{0};
+  std::string firmware = "image", controller = "sata", nic = "e1000", os;
+  std::int64_t level = 0;
+  Table facts;
+};
+
+struct Machine {
+  std::string name;  ///< of the machine, and what the members' names begin with: letters, digits, "-", "_" and "."
+  unsigned cpus = 2;
+  std::uint64_t memory = 2048;  ///< MiB, in fours: VMware starts no other
+  bool uefi = false, secure = false;
+  bool sata = true;  ///< an AHCI controller; else LSI Logic SCSI
+  std::string nic;   ///< as VMware calls them: "E1000"
+  std::string os;    ///< for people; may be empty
+};
+
+/// Facts that make no sense are passed over: they may come from outside. Options that make none: throws invalid().
+Machine machine_of(const Options&);
+
+}  // namespace kiln::ova
