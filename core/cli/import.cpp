@@ -7,7 +7,12 @@ namespace kiln::cli {
 
 int run_import(Call& call) {
   if (!call.args.has("name")) throw invalid("kiln import: --name is missing", "kiln import FILE --name NAME");
-  Table import = import_of(call.args, call.args.text("FILE"));
+  if (call.args.has("FILE") == call.args.has("domain"))
+    throw invalid("kiln import takes a file or URL, or a domain of libvirt's",
+                  "kiln import FILE --name NAME, or --domain DOMAIN instead of the file");
+  Table import = call.args.has("domain") ? Table{{"domain", Value{call.args.text("domain")}}}
+                                         : import_of(call.args, call.args.text("FILE"));
+  if (call.args.has("connect")) import["connect"] = Value{call.args.text("connect")};
   if (call.args.has("format")) import["format"] = Value{call.args.text("format")};
   if (call.args.has("tag")) import["tag"] = Value{call.args.text("tag")};
   Table publish{{"image", Value{call.args.text("name")}}};

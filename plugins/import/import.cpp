@@ -6,6 +6,7 @@
 #include <kiln/plugin.h>
 
 #include "oci/oci.h"
+#include "origin/domain.h"
 #include "origin/nbd_source.h"
 #include "origin/origin.h"
 #include "origin/url.h"
@@ -26,6 +27,8 @@ class Import final : public StageOf<Params, Role::source> {
               "layout; \"-\" is the standard input. It is read, never changed."},
              {"url", &Params::url,
               "Instead of file: https://…, http://…, nbd://host/export or nbd+unix:///export?socket=PATH."},
+             {"domain", &Params::domain, "Instead of file: a machine of libvirt's that is shut off, by name or UUID."},
+             {"connect", &Params::connect, "With domain: libvirt's URI of its host. Default: libvirt's own."},
              {"mirrors", &Params::mirrors, "Further URLs of the same file, tried in this order when url fails."},
              {"format", &Params::format, "Its format, such as \"vhd\". Default: recognised by the content."},
              {"sha256", &Params::sha256,
@@ -51,6 +54,8 @@ class Import final : public StageOf<Params, Role::source> {
 
  protected:
   void check(const Params& p, Check& c) const override {
+    check_domain(p, c);
+    if (is_from_domain(p)) return;
     if (is_local(p) && is_oci_layout(p.file)) return check_layout(p, c);
     check_origin(p, c);
     if (is_local(p)) check_file(p, c);
@@ -82,6 +87,7 @@ class Import final : public StageOf<Params, Role::source> {
   }
 
   void run(Context& ctx, const Params& p) const override {
+    if (is_from_domain(p)) return run_domain(ctx, p);
     if (is_from_nbd(p)) return run_nbd(ctx, p);
     if (is_local(p))
       if (const fs::path path = canonical(p.file); is_oci_layout(path)) return run_layout(ctx, path, p.tag);

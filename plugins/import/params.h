@@ -14,6 +14,7 @@ struct Params {
   std::filesystem::path file;  ///< "-": the standard input
   std::string format, tag;
   std::string url;
+  std::string domain, connect;  ///< of libvirt's
   std::vector<std::string> mirrors;
   std::string sha256, sha512;
   std::filesystem::path checksums, signature;  ///< or URLs

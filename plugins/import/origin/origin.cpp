@@ -9,6 +9,7 @@
 #include <kiln/text.h>
 
 #include "origin/checksums.h"
+#include "origin/domain.h"
 #include "origin/download.h"
 #include "origin/stdin_source.h"
 #include "origin/url.h"
@@ -136,7 +137,7 @@ bool is_from_stdin(const Params& p) {
 void check_origin(const Params& p, Check& c) {
   if (p.file.empty() == p.url.empty())
     c.problem(p.url.empty() ? "" : "url", p.url.empty() ? "nothing says which file" : "there is a file and a URL",
-              "give either file or url");
+              "give file, url or domain");
   if (!p.url.empty()) check_urls(p, c);
   if (p.url.empty() && !p.mirrors.empty()) c.problem("mirrors", "\"mirrors\" are further places of url", "give url");
   check_digests(p, c);
@@ -155,7 +156,7 @@ Origin find_origin(Context& ctx, const Params& p) {
 }
 
 std::string origin_fingerprint(const Params& p) {
-  return is_from_stdin(p) || is_from_nbd(p) ? this_process() : std::string();
+  return is_from_stdin(p) || is_from_nbd(p) || is_from_domain(p) ? this_process() : std::string();
 }
 
 bool is_still_there(const Params& p, const Facts& made) {
