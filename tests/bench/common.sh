@@ -2,18 +2,21 @@
 # Sourced by tests/bench/run and its rows: how things are measured, and the table.
 # Given: BIN, the folder of the release build's programs; WORK, an empty folder on a disk; RUNS, how often.
 
-# measure NAME COMMAND…: runs it once, adds its seconds to $WORK/NAME.times and its peak memory in KiB to NAME.peaks.
+# measure NAME COMMAND…: runs it once, adds its seconds to $WORK/NAME.times, its peak memory in KiB to NAME.peaks, and the
+# bytes that it read and wrote to NAME.read and NAME.written.
 measure() {
   local name=$1
   shift
-  local answer
+  local answer seconds kib read written
   if ! answer=$("$BIN/bench_measure" "$@" 2>&1 >"$WORK/$name.out"); then
     echo "tests/bench: $* failed: $answer" >&2
     exit 1
   fi
-  answer=${answer##*$'\n'}
-  echo "${answer% *}" >>"$WORK/$name.times"
-  echo "${answer#* }" >>"$WORK/$name.peaks"
+  read -r seconds kib read written <<<"${answer##*$'\n'}"
+  echo "$seconds" >>"$WORK/$name.times"
+  echo "$kib" >>"$WORK/$name.peaks"
+  echo "$read" >>"$WORK/$name.read"
+  echo "$written" >>"$WORK/$name.written"
 }
 
 # median NAME: of its seconds. peak NAME: of its memory, in MiB.
