@@ -1,4 +1,5 @@
-// kiln import: the pipeline import → publish, made from the command line.
+// kiln import: the pipeline import → publish, made from the command line, with preflight between them when it is
+// wanted.
 #include <fmt/format.h>
 
 #include "cli/pipelines.h"
@@ -18,7 +19,10 @@ int run_import(Call& call) {
   Table publish{{"image", Value{call.args.text("name")}}};
   if (call.args.has("version")) publish["version"] = Value{call.args.text("version")};
 
-  const auto result = run_short(call, "import", {{"import", import}, {"publish", publish}});
+  std::vector<engine::StageCall> stages{{"import", import}, {"publish", publish}};
+  if (call.args.has("profile") || call.args.has("fix") || call.args.has("force"))
+    stages.insert(stages.begin() + 1, {"preflight", preflight_of(call.args)});
+  const auto result = run_short(call, "import", stages);
   if (!result) return static_cast<int>(Failure::invalid);
   const auto reference = result->facts.find("image.reference");
   if (call.out.json() || reference == result->facts.end()) return 0;

@@ -82,6 +82,18 @@ Table import_of(const Args& args, const std::string& what) {
   return import;
 }
 
+Table preflight_of(const Args& args) {
+  Table out;
+  if (args.has("profile")) {
+    const std::string given = args.text("profile");
+    const bool is_path = given.find('/') != std::string::npos;
+    out["profile"] = Value{is_path ? std::filesystem::absolute(given).string() : given};
+  }
+  for (const char* name : {"fix", "force"})
+    if (args.has(name)) out[name] = Value{true};
+  return out;
+}
+
 std::optional<engine::RunResult> run_short(Call& call, const std::string& name,
                                            const std::vector<engine::StageCall>& stages,
                                            const std::vector<std::string>& again) {

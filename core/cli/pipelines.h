@@ -26,6 +26,9 @@ engine::RunResult run_observed(Call&, const engine::Pipeline&, bool header, cons
 /// options that say how a URL is fetched.
 Table import_of(const Args&, const std::string& what);
 
+/// The parameters of preflight: --profile, --fix, --force.
+Table preflight_of(const Args&);
+
 /// For the short verbs: makes the pipeline, runs it, or shows what is wrong with its parameters. Nothing: that was it,
 /// with exit code 2.
 std::optional<engine::RunResult> run_short(Call&, const std::string& name, const std::vector<engine::StageCall>&,

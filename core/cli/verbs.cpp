@@ -16,6 +16,8 @@ const Arg from_region{"--from", Given::value, "REGION", "Where from; this home's
 const Arg sha256{"--sha256", Given::value, "DIGEST", "Refuses the file unless it has this digest"};
 const Arg allow{"--allow", Given::values, "ADDRESS",
                 "A URL may lead to this host, address or block, such as 10.0.0.0/8, although it is private"};
+const Arg profile{"--profile", Given::value, "NAME",
+                  "Looks into the guest, and holds the disk to these rules: none, tencent, aws, glance, or a file"};
 const Arg instance{"NAME", Given::positional, "", "An instance, as kiln ps shows it"};
 
 /// What launch and clone take: `own`, and what the machines are to be.
@@ -97,6 +99,9 @@ const std::vector<Verb>& verbs() {
          "never, changed or always: when what was downloaded before is fetched again"},
         allow,
         {"--tag", Given::value, "TAG", "Which image of an OCI image layout; the only one when not given"},
+        profile,
+        {"--fix", Given::flag, "", "Mends what kiln can mend in the guest"},
+        {"--force", Given::flag, "", "Goes on in spite of errors of the guest; never of findings of security"},
         accel},
        run_import},
       {"image list",

@@ -1,0 +1,12 @@
+#pragma once
+// Whether there is a system on the disk at all: partitions, a root file system, nothing encrypted.
+
+#include "survey.h"
+
+namespace kiln::preflight {
+
+/// PartitionNotPresent, RootPartitionNotFound, Encrypted. Starts the appliance; `os` becomes what was found there,
+/// empty when none was.
+Findings look_at_disk(Guest&, Facts& os);
+
+}  // namespace kiln::preflight
