@@ -7,6 +7,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "cli/meanings.h"
+
 namespace kiln::cli {
 
 namespace {
@@ -33,15 +35,19 @@ std::string render(const Finding& finding, const Style& style) {
   const char* color = finding.severity >= Severity::error     ? style.red
                       : finding.severity == Severity::warning ? style.yellow
                                                               : style.dim;
-  return fmt::format("{}{}:{} {}{}", color, name_of(finding.severity), style.reset, printable(finding.what),
-                     named(finding.code)) +
-         details(finding.evidence, finding.hint + (finding.mendable ? " (kiln does it: --fix)" : ""), style);
+  std::string text = fmt::format("{}{}:{} {}{}", color, name_of(finding.severity), style.reset, printable(finding.what),
+                                 named(finding.code)) +
+                     details(finding.evidence, "", style);
+  const std::string_view meaning = meaning_of(finding.code);
+  if (finding.severity != Severity::note && !meaning.empty())
+    text += fmt::format("\n{}means:{} {}", style.cyan, style.reset, meaning);
+  return text + details({}, finding.hint + (finding.mendable ? " (kiln does it: --fix)" : ""), style);
 }
 
 Json finding_json(const Finding& finding) {
-  return {{"code", finding.code}, {"severity", name_of(finding.severity)},
-          {"what", finding.what}, {"evidence", finding.evidence},
-          {"help", finding.hint}, {"mendable", finding.mendable}};
+  return {{"code", finding.code},         {"severity", name_of(finding.severity)}, {"what", finding.what},
+          {"evidence", finding.evidence}, {"meaning", meaning_of(finding.code)},   {"help", finding.hint},
+          {"mendable", finding.mendable}};
 }
 
 Json error_json(const Error& error) {

@@ -15,9 +15,9 @@ std::string render(const Error&, const Style&);
 /// {"error": {"what", "code", "evidence": […], "help", "exit"}}
 Json error_json(const Error&);
 
-/// As an error looks, without a newline at its end.
+/// As an error looks, with what its code means, and without a newline at its end.
 std::string render(const Finding&, const Style&);
-/// {"code", "severity", "what", "evidence": […], "help", "mendable"}
+/// {"code", "severity", "what", "evidence": […], "meaning", "help", "mendable"}
 Json finding_json(const Finding&);
 
 /// Warnings and errors that are not part of a run go through here, to standard error.

@@ -5,10 +5,15 @@
 #include <kiln/hash.h>
 #include <kiln/plugin.h>
 
+#include "boot.h"
 #include "fstab.h"
 #include "kernel.h"
+#include "network.h"
 #include "profile.h"
+#include "secrets.h"
+#include "services.h"
 #include "system.h"
+#include "windows.h"
 
 namespace kiln::preflight {
 namespace {
@@ -18,14 +23,18 @@ struct Params {
   bool fix = false, force = false;
 };
 
-const std::vector<Survey>& linux_checks() {
-  static const std::vector<Survey> all{{"kernels", look_at_kernels, mend_kernels},
-                                       {"fstab", look_at_fstab, mend_fstab}};
-  return all;
-}
-
-bool mendable(const Findings& findings) {
-  return std::ranges::any_of(findings, &Finding::mendable);
+/// By what the inspection says of the system. What kiln knows nothing of is only held to the limits.
+const std::vector<Survey>& surveys_for(const std::string& type) {
+  static const std::vector<Survey> windows{{"drivers and services", look_at_windows}};
+  static const std::vector<Survey> others{};
+  static const std::vector<Survey> linux_ones{{"kernels", look_at_kernels, mend_kernels},
+                                              {"fstab", look_at_fstab, mend_fstab},
+                                              {"boot loader", look_at_boot, mend_boot},
+                                              {"network", look_at_network, mend_network},
+                                              {"cloud-init", look_at_cloud_init, mend_cloud_init},
+                                              {"guest tools", look_at_guest_tools},
+                                              {"secrets", look_at_secrets}};
+  return type == "linux" ? linux_ones : type == "windows" ? windows : others;
 }
 
 /// "VirtioNotInstall, CloudInitNotInstalled": each once, of findings of this severity or above.
@@ -52,16 +61,20 @@ class Look {
     Facts os;
     ctx_.progress({Progress::Unit::operations, 0, 0, "starting the appliance"});
     tell(look_at_disk(ctx_.guest(), os));
-    if (const auto type = os.find("os.type"); type != os.end() && type->second == "linux")
-      for (const Survey& check : linux_checks()) run(check, {ctx_.guest(), disks > 1});
+    const System system{ctx_.guest(), os.contains("os.arch") ? os["os.arch"] : "x86_64", disks > 1};
+    const std::vector<Survey>& surveys = surveys_for(os.contains("os.type") ? os["os.type"] : "");
+    for (std::size_t i = 0; i < surveys.size(); ++i) {
+      ctx_.progress(
+          {Progress::Unit::operations, static_cast<double>(i), static_cast<double>(surveys.size()), surveys[i].name});
+      run(surveys[i], system);
+    }
     finish();
   }
 
  private:
   void run(const Survey& check, const System& system) {
-    ctx_.progress({Progress::Unit::operations, 0, 0, check.name});
     Findings found = check.look(system);
-    if (params_.fix && check.mend != nullptr && mendable(found)) {
+    if (params_.fix && check.mend != nullptr && !found.empty()) {
       mend(check, system);
       found = check.look(system);
     }
@@ -73,7 +86,7 @@ class Look {
     try {
       for (const Finding& done : check.mend(system)) {
         ctx_.found(done);
-        ++mended_;
+        if (done.what.starts_with("mended")) ++mended_;
       }
     } catch (const Error& error) {
       if (is_cancelled(error)) throw;

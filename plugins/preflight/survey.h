@@ -14,7 +14,8 @@ using Findings = std::vector<Finding>;
 /// The system that is looked at. Its file systems are mounted.
 struct System {
   Guest& guest;
-  bool several_disks = false;  ///< the machine has further disks, which the appliance does not see
+  std::string arch = "x86_64";  ///< "aarch64", …: as inspection calls it
+  bool several_disks = false;   ///< the machine has further disks, which the appliance does not see
 };
 
 /// `look`: one finding for each thing that is wrong; its severity is what it is without a profile, a note or a warning.

@@ -11,7 +11,7 @@ LEVEL = {"sdk": 0, "process": 1, "qmp": 1, "s3": 1, "disk": 2, "guest": 2, "nbd"
 
 # Third parties and the only places that may include them. A prefix of the included name → prefixes of paths.
 CONFINED = {
-    "toml++/": ["core/engine/"],
+    "toml++/": ["core/engine/", "plugins/preflight/"],
     "boost/dll": ["core/engine/"],
     "boost/crc": ["formats/vhdx/"],
     "boost/process": ["core/process/"],
@@ -36,7 +36,7 @@ CONFINED = {
     "nlohmann/": ["core/", "formats/", "plugins/"],
     "fmt/": ["core/", "formats/", "plugins/"],
     "spdlog/": ["core/"],
-    "archive": ["core/machine/", "formats/ova/", "plugins/import/"],
+    "archive": ["core/machine/", "formats/ova/", "plugins/import/", "plugins/preflight/"],
     "png.h": ["core/machine/"],
     "crypt.h": ["plugins/customize/"],
     "gtest/": ["tests/"],

@@ -1,0 +1,235 @@
+#include "network_files.h"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+#include "text.h"
+
+namespace kiln::preflight {
+namespace {
+
+using Marks = std::vector<std::size_t>;
+
+template <std::size_t N>
+bool one_of(std::string_view word, const std::array<std::string_view, N>& words) {
+  return std::ranges::find(words, word) != words.end();
+}
+
+void comment_out(std::string& line) {
+  line.insert(0, "# kiln: ");
+}
+
+// --- ifupdown: interfaces(5)
+
+bool is_static_stanza(const std::vector<std::string>& words) {
+  return words.size() >= 4 && words[0] == "iface" && words[1] != "lo" && words[2].starts_with("inet") &&
+         words[3] == "static";
+}
+
+bool begins_stanza(const std::vector<std::string>& words) {
+  return !words.empty() &&
+         (words[0] == "iface" || words[0] == "auto" || words[0] == "mapping" || words[0].starts_with("allow-") ||
+          words[0].starts_with("source") || words[0].starts_with("no-"));
+}
+
+Marks marks_of_interfaces(const Lines& lines) {
+  Marks out;
+  for (std::size_t i = 0; i < lines.size(); ++i)
+    if (is_static_stanza(words_of(lines[i]))) out.push_back(i);
+  return out;
+}
+
+bool mend_interfaces(Lines& lines) {
+  static constexpr std::array<std::string_view, 9> fixed{"address",   "netmask",        "gateway",
+                                                         "network",   "broadcast",      "dns-nameservers",
+                                                         "hwaddress", "dns-nameserver", "pointopoint"};
+  bool within = false;
+  for (std::string& line : lines) {
+    const std::vector<std::string> words = words_of(line);
+    if (words.empty()) continue;
+    if (is_static_stanza(words)) {
+      within = true;
+      line = "iface " + words[1] + ' ' + words[2] + (words[2] == "inet6" ? " auto" : " dhcp");
+    } else if (begins_stanza(words)) {
+      within = false;
+    } else if (within && one_of(words[0], fixed)) {
+      comment_out(line);
+    }
+  }
+  return true;
+}
+
+// --- sections of "key=value": NetworkManager's nm-settings-keyfile(5), systemd.network(5); ifcfg has no sections
+
+struct Entry {
+  std::string section, key, value;
+};
+
+/// What a line says, when it says something. `section` is kept from line to line.
+bool read_entry(const std::string& line, std::string& section, Entry& out) {
+  const std::string_view text = trimmed(line);
+  if (text.empty() || text[0] == '#' || text[0] == ';') return false;
+  if (text.front() == '[' && text.back() == ']') {
+    section = text.substr(1, text.size() - 2);
+    return false;
+  }
+  const std::size_t equals = text.find('=');
+  if (equals == std::string_view::npos) return false;
+  out = {section, std::string(trimmed(text.substr(0, equals))), std::string(trimmed(text.substr(equals + 1)))};
+  return true;
+}
+
+template <class Work>
+void for_each_entry(const Lines& lines, Work work) {
+  std::string section;
+  Entry entry;
+  for (std::size_t i = 0; i < lines.size(); ++i)
+    if (read_entry(lines[i], section, entry)) work(i, entry);
+}
+
+bool is_ip(const Entry& e) {
+  return e.section == "ipv4" || e.section == "ipv6";
+}
+
+bool is_card(const Entry& e) {
+  return (e.section == "ethernet" || e.section == "802-3-ethernet") && e.key == "mac-address";
+}
+
+Marks marks_of_keyfile(const Lines& lines) {
+  Marks out;
+  for_each_entry(lines, [&](std::size_t i, const Entry& e) {
+    if ((is_ip(e) && e.key == "method" && e.value == "manual") || is_card(e)) out.push_back(i);
+  });
+  return out;
+}
+
+bool mend_keyfile(Lines& lines) {
+  const Lines before = lines;
+  for_each_entry(before, [&](std::size_t i, const Entry& e) {
+    if (is_ip(e) && e.key == "method" && e.value == "manual") lines[i] = "method=auto";
+    const bool fixed = e.key.starts_with("address") || e.key == "gateway" || e.key == "dns";
+    if (is_card(e) || (is_ip(e) && fixed)) comment_out(lines[i]);
+  });
+  return true;
+}
+
+Marks marks_of_networkd(const Lines& lines) {
+  Marks out;
+  bool loopback = false;
+  for_each_entry(lines, [&](std::size_t i, const Entry& e) {
+    if (e.section == "Match" && e.key == "Name" && e.value == "lo") loopback = true;
+    if ((e.section == "Network" || e.section == "Address") && e.key == "Address") out.push_back(i);
+    if (e.section == "Match" && (e.key == "MACAddress" || e.key == "PermanentMACAddress")) out.push_back(i);
+  });
+  return loopback ? Marks{} : out;
+}
+
+bool mend_networkd(Lines& lines) {
+  const Lines before = lines;
+  bool dhcp = false;
+  for_each_entry(before, [&](std::size_t i, const Entry& e) {
+    const bool of_network = e.section == "Network" && (e.key == "Address" || e.key == "Gateway" || e.key == "DNS");
+    if (of_network || e.section == "Address" || e.section == "Route") comment_out(lines[i]);
+    if (e.section == "Match" && e.key.ends_with("MACAddress")) lines[i] = "Type=ether";
+    dhcp = dhcp || (e.section == "Network" && e.key == "DHCP");
+  });
+  const auto network =
+      std::ranges::find_if(lines, [](const std::string& line) { return trimmed(line) == "[Network]"; });
+  if (!dhcp && network != lines.end()) lines.insert(network + 1, "DHCP=yes");
+  if (network == lines.end()) lines.insert(lines.end(), {"[Network]", "DHCP=yes"});
+  return true;
+}
+
+// --- ifcfg: initscripts' sysconfig.txt, SUSE's ifcfg(5)
+
+std::string bare(std::string value) {
+  std::erase_if(value, [](char c) { return c == '"' || c == '\''; });
+  return lower(value);
+}
+
+Marks marks_of_ifcfg(const Lines& lines) {
+  Marks out;
+  bool loopback = false;
+  for_each_entry(lines, [&](std::size_t i, const Entry& e) {
+    if (e.key == "DEVICE" && bare(e.value) == "lo") loopback = true;
+    if (e.key.starts_with("IPADDR") && bare(e.value).empty() == false) out.push_back(i);
+    if (e.key == "HWADDR") out.push_back(i);
+  });
+  return loopback ? Marks{} : out;
+}
+
+bool mend_ifcfg(Lines& lines) {
+  const Lines before = lines;
+  bool protocol = false;
+  for_each_entry(before, [&](std::size_t i, const Entry& e) {
+    for (const std::string_view key :
+         {"IPADDR", "NETMASK", "PREFIX", "GATEWAY", "BROADCAST", "NETWORK", "HWADDR", "DNS"})
+      if (e.key.starts_with(key)) return comment_out(lines[i]);
+    if (e.key != "BOOTPROTO") return;
+    lines[i] = "BOOTPROTO=dhcp";
+    protocol = true;
+  });
+  if (!protocol) lines.emplace_back("BOOTPROTO=dhcp");
+  return true;
+}
+
+// --- netplan: a look at the keys of its YAML, by their indentation
+
+struct Key {
+  std::size_t indent = 0;
+  std::string name;
+};
+
+/// Calls `work` with each "key:" and those above it.
+template <class Work>
+void for_each_key(const Lines& lines, Work work) {
+  std::vector<Key> above;
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    const std::string_view text = trimmed(lines[i]);
+    const std::size_t colon = text.find(':');
+    if (text.empty() || text[0] == '#' || colon == std::string_view::npos) continue;
+    const std::size_t indent = lines[i].find_first_not_of(" \t-");
+    while (!above.empty() && above.back().indent >= indent) above.pop_back();
+    const std::string name(text.substr(text.find_first_not_of("- "), colon));
+    work(i, name.substr(0, name.find(':')), above);
+    above.push_back({indent, name.substr(0, name.find(':'))});
+  }
+}
+
+Marks marks_of_netplan(const Lines& lines) {
+  Marks out;
+  for_each_key(lines, [&](std::size_t i, const std::string& name, const std::vector<Key>& above) {
+    const std::string parent = above.empty() ? "" : above.back().name;
+    if (name == "addresses" && parent != "nameservers") out.push_back(i);
+    if (name == "macaddress" && parent == "match") out.push_back(i);
+  });
+  return out;
+}
+
+/// Written anew: any wired card asks. What has bonds or bridges is not for a machine elsewhere to guess.
+bool mend_netplan(Lines& lines) {
+  bool plain = true;
+  for_each_key(lines, [&](std::size_t, const std::string& name, const std::vector<Key>& above) {
+    static constexpr std::array<std::string_view, 5> other{"bonds", "bridges", "vlans", "wifis", "tunnels"};
+    if (above.size() <= 1 && one_of(name, other)) plain = false;
+  });
+  if (plain)
+    lines = {"network:",     "  version: 2",         "  ethernets:",     "    wired:",
+             "      match:", "        name: \"e*\"", "      dhcp4: true"};
+  return plain;
+}
+
+}  // namespace
+
+const std::vector<NetworkFiles>& network_files() {
+  static const std::vector<NetworkFiles> all{
+      {{"/etc/network/interfaces", "/etc/network/interfaces.d/*"}, marks_of_interfaces, mend_interfaces},
+      {{"/etc/netplan/*.yaml", "/etc/netplan/*.yml"}, marks_of_netplan, mend_netplan},
+      {{"/etc/NetworkManager/system-connections/*"}, marks_of_keyfile, mend_keyfile},
+      {{"/etc/systemd/network/*.network"}, marks_of_networkd, mend_networkd},
+      {{"/etc/sysconfig/network-scripts/ifcfg-*", "/etc/sysconfig/network/ifcfg-*"}, marks_of_ifcfg, mend_ifcfg}};
+  return all;
+}
+
+}  // namespace kiln::preflight

@@ -1,0 +1,23 @@
+#pragma once
+// The files that say how a Linux system is reached, each kind in its own grammar. Nothing here touches a guest.
+
+#include <cstddef>
+#include <initializer_list>
+#include <string>
+#include <vector>
+
+namespace kiln::preflight {
+
+using Lines = std::vector<std::string>;
+
+/// One kind of file. `marks`: the lines, from 0, that bind the system to one machine. `mend`: makes it ask DHCP; false
+/// when that cannot be done by changing lines.
+struct NetworkFiles {
+  std::initializer_list<const char*> patterns;
+  std::vector<std::size_t> (*marks)(const Lines&);
+  bool (*mend)(Lines&);
+};
+
+const std::vector<NetworkFiles>& network_files();
+
+}  // namespace kiln::preflight
