@@ -2,7 +2,6 @@
 // The files that say how a Linux system is reached, each kind in its own grammar. Nothing here touches a guest.
 
 #include <cstddef>
-#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -13,7 +12,7 @@ using Lines = std::vector<std::string>;
 /// One kind of file. `marks`: the lines, from 0, that bind the system to one machine. `mend`: makes it ask DHCP; false
 /// when that cannot be done by changing lines.
 struct NetworkFiles {
-  std::initializer_list<const char*> patterns;
+  std::vector<const char*> patterns;
   std::vector<std::size_t> (*marks)(const Lines&);
   bool (*mend)(Lines&);
 };

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
-#include <initializer_list>
+#include <vector>
 
 #include <toml++/toml.h>
 

@@ -1,7 +1,7 @@
 #include "secrets.h"
 
 #include <algorithm>
-#include <initializer_list>
+#include <vector>
 
 #include <kiln/text.h>
 
@@ -14,12 +14,12 @@ constexpr std::size_t told = 20;  // files in one finding
 
 struct Kind {
   const char* what;
-  std::initializer_list<const char*> patterns;
+  std::vector<const char*> patterns;
   std::string_view mark;  ///< what a file of this kind contains; empty: being there is enough
 };
 
-const std::initializer_list<Kind>& kinds() {
-  static const std::initializer_list<Kind> all{
+const std::vector<Kind>& kinds() {
+  static const std::vector<Kind> all{
       {"private SSH keys of users", {"/root/.ssh/*", "/home/*/.ssh/*"}, "PRIVATE KEY-----"},
       {"credentials of clouds",
        {"/root/.aws/credentials", "/home/*/.aws/credentials", "/root/.azure/*.json", "/home/*/.azure/*.json",

@@ -1,6 +1,6 @@
 #include "services.h"
 
-#include <initializer_list>
+#include <vector>
 
 #include "text.h"
 
@@ -20,11 +20,11 @@ bool has_cloud_init(Guest& g) {
 struct Tools {
   const char* name;
   const char* where;
-  std::initializer_list<const char*> programs;
+  std::vector<const char*> programs;
 };
 
-const std::initializer_list<Tools>& all_tools() {
-  static const std::initializer_list<Tools> all{
+const std::vector<Tools>& all_tools() {
+  static const std::vector<Tools> all{
       {"open-vm-tools or VMware Tools",
        "VMware",
        {"/usr/bin/vmtoolsd", "/usr/sbin/vmtoolsd", "/etc/vmware-tools/locations"}},

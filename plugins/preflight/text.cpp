@@ -58,7 +58,7 @@ std::string at_line(const std::string& path, std::size_t line, std::string_view 
   return printable(path, 200) + ':' + std::to_string(line) + ": " + printable(trimmed(text), 200);
 }
 
-std::vector<std::string> glob_all(Guest& g, std::initializer_list<const char*> patterns) {
+std::vector<std::string> glob_all(Guest& g, const std::vector<const char*>& patterns) {
   std::vector<std::string> out;
   for (const char* pattern : patterns)
     for (std::string& path : g.glob(pattern)) out.push_back(std::move(path));

@@ -1,7 +1,6 @@
 #pragma once
 // Small texts of a guest: configuration, line by line.
 
-#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -24,6 +23,6 @@ std::string lower(std::string_view);
 /// "/etc/fstab:3: /dev/sda1 / ext4": evidence. `line` counts from 1.
 std::string at_line(const std::string& path, std::size_t line, std::string_view text);
 /// All that the patterns find, in their order.
-std::vector<std::string> glob_all(Guest&, std::initializer_list<const char*> patterns);
+std::vector<std::string> glob_all(Guest&, const std::vector<const char*>& patterns);
 
 }  // namespace kiln::preflight

@@ -6,7 +6,7 @@ namespace kiln::preflight {
 namespace {
 
 /// NTFS is told apart by case here, and installers have written the folders in several.
-bool any(Guest& g, std::initializer_list<const char*> patterns) {
+bool any(Guest& g, const std::vector<const char*>& patterns) {
   return !glob_all(g, patterns).empty();
 }
 

@@ -1,0 +1,107 @@
+#include <gmock/gmock.h>
+
+#include "preflight_run.h"
+
+namespace kiln::test {
+namespace {
+
+using testing::ElementsAre;
+
+class Network : public testing::Test, protected PreflightRun {
+ protected:
+  /// What the file becomes. Empty: it has nothing of one machine.
+  std::string becomes(const std::string& path, const std::string& content) {
+    file(path) = content;
+    const bool found_one = finding_in(found());
+    mended();
+    std::string after = file(path);
+    EXPECT_EQ(found_one, after != content) << path;
+    EXPECT_FALSE(finding_in(found())) << path << ": not mended\n" << after;
+    guest().files.erase(path);
+    return found_one ? after : "";
+  }
+  static bool finding_in(const std::vector<std::string>& told) {
+    return std::find(told.begin(), told.end(), "StaticNetwork warning") != told.end();
+  }
+};
+
+TEST_F(Network, TellsTheLines) {
+  file("/etc/network/interfaces") = "auto lo\niface lo inet loopback\niface eth0 inet static\n  address 10.0.0.5\n";
+  EXPECT_THAT(found(), ElementsAre("StaticNetwork warning"));
+  EXPECT_THAT(finding("StaticNetwork").evidence, ElementsAre("/etc/network/interfaces:3: iface eth0 inet static"));
+  EXPECT_TRUE(finding("StaticNetwork").mendable);
+}
+
+TEST_F(Network, KeepsTheOriginal) {
+  file("/etc/network/interfaces") = "iface eth0 inet static\n";
+  EXPECT_THAT(mended(), ElementsAre("StaticNetwork note"));
+  EXPECT_THAT(guest().calls, testing::Contains(std::vector<std::string>{"cp-a", "/etc/network/interfaces",
+                                                                        "/var/lib/kiln/saved/etc/network/interfaces"}));
+}
+
+TEST_F(Network, OfIfupdown) {
+  EXPECT_EQ(becomes("/etc/network/interfaces",
+                    "auto eth0\niface eth0 inet static\n\taddress 10.0.0.5/24\n\tgateway 10.0.0.1\n\tup echo hi\n"
+                    "iface eth1 inet dhcp\n"),
+            "auto eth0\niface eth0 inet dhcp\n# kiln: \taddress 10.0.0.5/24\n# kiln: \tgateway 10.0.0.1\n\tup echo hi\n"
+            "iface eth1 inet dhcp\n");
+  EXPECT_EQ(becomes("/etc/network/interfaces.d/a", "iface eth0 inet6 static\naddress fe80::1\n"),
+            "iface eth0 inet6 auto\n# kiln: address fe80::1\n");
+  EXPECT_EQ(becomes("/etc/network/interfaces", "iface eth0 inet dhcp\n#iface eth0 inet static\n"), "");
+}
+
+TEST_F(Network, OfNetplan) {
+  EXPECT_EQ(
+      becomes("/etc/netplan/01.yaml",
+              "network:\n  ethernets:\n    ens3:\n      addresses: [10.0.0.5/24]\n      nameservers:\n"
+              "        addresses: [1.1.1.1]\n"),
+      "network:\n  version: 2\n  ethernets:\n    wired:\n      match:\n        name: \"e*\"\n      dhcp4: true\n");
+  EXPECT_EQ(becomes("/etc/netplan/01.yaml",
+                    "network:\n  ethernets:\n    ens3:\n      dhcp4: true\n      nameservers:\n"
+                    "        addresses: [1.1.1.1]\n"),
+            "");
+  file("/etc/netplan/02.yaml") = "network:\n  bonds:\n    b0:\n      addresses:\n      - 10.0.0.5/24\n";
+  EXPECT_THAT(mended(), ElementsAre("StaticNetwork warning")) << "a bond is not guessed at";
+  EXPECT_FALSE(finding("StaticNetwork").mendable);
+}
+
+TEST_F(Network, OfNetworkManager) {
+  EXPECT_EQ(becomes("/etc/NetworkManager/system-connections/a.nmconnection",
+                    "[ethernet]\nmac-address=52:54:00:12:34:56\n[ipv4]\naddress1=10.0.0.5/24,10.0.0.1\ndns=1.1.1.1;\n"
+                    "method=manual\n[ipv6]\nmethod=auto\n"),
+            "[ethernet]\n# kiln: mac-address=52:54:00:12:34:56\n[ipv4]\n# kiln: address1=10.0.0.5/24,10.0.0.1\n"
+            "# kiln: dns=1.1.1.1;\nmethod=auto\n[ipv6]\nmethod=auto\n");
+  EXPECT_EQ(becomes("/etc/NetworkManager/system-connections/a", "[ipv4]\nmethod=auto\n"), "");
+}
+
+TEST_F(Network, OfNetworkd) {
+  EXPECT_EQ(becomes("/etc/systemd/network/10.network",
+                    "[Match]\nMACAddress=52:54:00:12:34:56\n[Network]\nAddress=10.0.0.5/24\nGateway=10.0.0.1\n"),
+            "[Match]\nType=ether\n[Network]\nDHCP=yes\n# kiln: Address=10.0.0.5/24\n# kiln: Gateway=10.0.0.1\n");
+  EXPECT_EQ(becomes("/etc/systemd/network/lo.network", "[Match]\nName=lo\n[Network]\nAddress=10.9.9.9/32\n"), "");
+  EXPECT_EQ(becomes("/etc/systemd/network/10.network", "[Match]\nName=e*\n[Network]\nDHCP=yes\n"), "");
+}
+
+TEST_F(Network, OfIfcfg) {
+  EXPECT_EQ(becomes("/etc/sysconfig/network-scripts/ifcfg-eth0",
+                    "DEVICE=eth0\nBOOTPROTO=none\nIPADDR=10.0.0.5\nPREFIX=24\nHWADDR=52:54:00:12:34:56\n"),
+            "DEVICE=eth0\nBOOTPROTO=dhcp\n# kiln: IPADDR=10.0.0.5\n# kiln: PREFIX=24\n"
+            "# kiln: HWADDR=52:54:00:12:34:56\n");
+  EXPECT_EQ(becomes("/etc/sysconfig/network/ifcfg-eth0", "IPADDR='10.0.0.5/24'\n"),
+            "# kiln: IPADDR='10.0.0.5/24'\nBOOTPROTO=dhcp\n");
+  EXPECT_EQ(becomes("/etc/sysconfig/network-scripts/ifcfg-lo", "DEVICE=lo\nIPADDR=127.0.0.1\n"), "");
+}
+
+TEST_F(Network, IsReadLikeAStrangersFile) {
+  for (const char* path : {"/etc/network/interfaces", "/etc/netplan/a.yaml", "/etc/systemd/network/a.network",
+                           "/etc/NetworkManager/system-connections/a", "/etc/sysconfig/network-scripts/ifcfg-a"})
+    for (const std::string& content : {std::string("[\n]\n[]\n=\n:\n- :\n--- a\n\xff\n"), std::string(1, '\0'),
+                                       std::string("iface\niface a\niface a inet\n[ipv4\nmethod\n")}) {
+      file(path) = content;
+      EXPECT_THAT(mended(), ElementsAre()) << path;
+      EXPECT_EQ(file(path), content);
+    }
+}
+
+}  // namespace
+}  // namespace kiln::test
