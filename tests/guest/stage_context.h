@@ -26,6 +26,7 @@ class StageContext final : public Context {
   void close();
 
   std::vector<std::string> logged, warned;
+  std::vector<Finding> findings;
   std::vector<Progress> progressed;
   std::string summed_up;
 
@@ -34,7 +35,7 @@ class StageContext final : public Context {
   std::string exec(const Command&) override;
   void log(std::string_view line) override { logged.emplace_back(line); }
   void warn(std::string_view text) override { warned.emplace_back(text); }
-  void found(const Finding&) override {}
+  void found(const Finding& finding) override { findings.push_back(finding); }
   void progress(const Progress& p) override { progressed.push_back(p); }
   void summary(std::string text) override { summed_up = std::move(text); }
   std::stop_token stop() const override { return {}; }
