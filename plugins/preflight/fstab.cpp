@@ -70,8 +70,10 @@ Findings look_at_fstab(const System& system) {
     }
   }
   Findings out;
-  for (const Finding& finding : {foreign, unstable})
-    if (!finding.evidence.empty()) out.push_back(finding);
+  for (Finding& finding : std::array{foreign, unstable}) {
+    shorten(finding.evidence);
+    if (!finding.evidence.empty()) out.push_back(std::move(finding));
+  }
   return out;
 }
 
@@ -87,6 +89,7 @@ Findings mend_fstab(const System& system) {
     done.evidence.push_back(at_line(fstab, m.line + 1, line));
   }
   if (done.evidence.empty()) return {};
+  shorten(done.evidence);
   system.guest.write(fstab, text_from(lines));
   return {done};
 }

@@ -13,8 +13,18 @@
 namespace kiln::preflight {
 namespace {
 
-constexpr std::int64_t unpacked_limit = std::int64_t{2} << 30;
+constexpr std::int64_t unpacked_limit = std::int64_t{1} << 30;
 constexpr std::size_t header_size = 110;
+
+/// Keeps no name that nobody has asked for.
+struct Modules {
+  const Names& among;
+  Names found;
+
+  void add(std::string_view path) {
+    if (std::string name = module_name(path); among.contains(name)) found.insert(std::move(name));
+  }
+};
 
 Error unreadable(const std::string& evidence) {
   return Error("the initramfs cannot be read", {}, {evidence});
@@ -39,7 +49,7 @@ bool is_cpio(std::string_view bytes) {
 
 /// Adds the modules of the archive that `bytes` begin with, and returns its length. Lengths are of 32 bits, so that no
 /// sum overflows.
-std::size_t walk(std::string_view bytes, std::set<std::string>& modules) {
+std::size_t walk(std::string_view bytes, Modules& modules) {
   for (std::uint64_t at = 0;;) {
     if (at + header_size > bytes.size()) throw unreadable("a cpio archive ends within a header");
     const std::string_view header = bytes.substr(at, header_size);
@@ -50,7 +60,7 @@ std::size_t walk(std::string_view bytes, std::set<std::string>& modules) {
       throw unreadable("a name in a cpio archive ends after it");
     const std::string_view name = bytes.substr(at + header_size, name_size - 1);
     if (name == "TRAILER!!!") return static_cast<std::size_t>(std::min<std::uint64_t>(next, bytes.size()));
-    if (std::string module = module_name(name); !module.empty()) modules.insert(std::move(module));
+    modules.add(name);
     if (next > bytes.size()) throw unreadable("a file in a cpio archive ends after it");
     at = next;
   }
@@ -61,7 +71,7 @@ struct Closed {
 };
 
 /// Only filters that libarchive has itself: others would start a program.
-void unpack(std::string_view bytes, std::set<std::string>& modules) {
+void unpack(std::string_view bytes, Modules& modules) {
   const std::unique_ptr<archive, Closed> in(archive_read_new());
   if (!in) throw Error("out of memory");
   archive_read_support_filter_gzip(in.get());
@@ -79,10 +89,9 @@ void unpack(std::string_view bytes, std::set<std::string>& modules) {
   archive_entry* entry = nullptr;
   for (int status; (status = archive_read_next_header(in.get(), &entry)) != ARCHIVE_EOF;) {
     if (status < ARCHIVE_WARN) throw unreadable(words());
-    if (archive_filter_bytes(in.get(), 0) > unpacked_limit) throw unreadable("it unpacks to more than 2 GiB");
+    if (archive_filter_bytes(in.get(), 0) > unpacked_limit) throw unreadable("it unpacks to more than 1 GiB");
     const char* name = archive_entry_pathname(entry);
-    if (std::string module = module_name(name == nullptr ? "" : name); !module.empty())
-      modules.insert(std::move(module));
+    modules.add(name == nullptr ? "" : name);
   }
 }
 
@@ -97,14 +106,14 @@ std::string module_name(std::string_view path) {
   return out;
 }
 
-std::set<std::string> modules_in(std::string_view initramfs) {
-  std::set<std::string> modules;
+Names modules_in(std::string_view initramfs, const Names& among) {
+  Modules modules{among, {}};
   for (std::string_view rest = initramfs;;) {
     rest.remove_prefix(std::min(rest.find_first_not_of('\0'), rest.size()));
-    if (rest.empty()) return modules;
+    if (rest.empty()) return modules.found;
     if (!is_cpio(rest)) {
       unpack(rest, modules);
-      return modules;
+      return modules.found;
     }
     rest.remove_prefix(walk(rest, modules));
   }

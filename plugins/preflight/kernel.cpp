@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <optional>
-#include <set>
 
 #include "initramfs.h"
 #include "text.h"
@@ -23,6 +22,24 @@ constexpr std::array<Driver, 5> drivers{{{"virtio", "CONFIG_VIRTIO", true},
                                          {"virtio_net", "CONFIG_VIRTIO_NET", false}}};
 /// An initramfs for every machine has some 100 MiB.
 constexpr std::uint64_t initramfs_limit = 256u << 20;
+
+/// modules.dep of a distribution's kernel has less than 1 MiB.
+constexpr std::uint64_t list_limit = 16u << 20;
+/// Each costs a look into its initramfs.
+constexpr std::size_t most_kernels = 8;
+
+bool is_driver(std::string_view name) {
+  return std::ranges::find(drivers, name, &Driver::module) != drivers.end();
+}
+
+const Names& driver_names() {
+  static const Names all = [] {
+    Names names;
+    for (const Driver& driver : drivers) names.emplace(driver.module);
+    return names;
+  }();
+  return all;
+}
 
 constexpr const char* tools_modules = "/etc/initramfs-tools/modules";
 constexpr const char* dracut_file = "/etc/dracut.conf.d/90-kiln-virtio.conf";
@@ -54,6 +71,7 @@ std::vector<Kernel> kernels_of(Guest& g) {
   }
   // "/boot/vmlinuz-linux" of Arch says a name, and /usr/lib/modules/VERSION/vmlinuz the version of the same.
   if (out.size() > 1) std::erase_if(out, [&](const Kernel& k) { return !g.is_directory(k.folder); });
+  if (out.size() > most_kernels) out.resize(most_kernels);
   for (Kernel& kernel : out) kernel.folder = folder_of(g, kernel);
   return out;
 }
@@ -69,28 +87,32 @@ std::string initramfs_of(Guest& g, const Kernel& kernel) {
 
 /// What a kernel has, and where.
 struct Has {
-  std::set<std::string> built_in, modules, early;
+  Names built_in, modules, early;
   std::string initramfs;
   std::optional<Error> unreadable = {};
 
-  bool in_kernel(std::string_view name) const {
-    return built_in.contains(std::string(name)) || modules.contains(std::string(name));
-  }
+  bool in_kernel(std::string_view name) const { return built_in.contains(name) || modules.contains(name); }
 };
 
+/// The drivers in a list of modules such as modules.dep: a path in each line, perhaps others behind a colon.
+Names drivers_in(Guest& g, const std::string& list) {
+  Names out;
+  for (const std::string& line : lines_of(text_of(g, list, list_limit).value_or("")))
+    if (std::string name = module_name(line.substr(0, line.find(':'))); is_driver(name)) out.insert(std::move(name));
+  return out;
+}
+
 Has look_into(Guest& g, const Kernel& kernel) {
-  Has has{.built_in = {}, .modules = {}, .early = {}, .initramfs = initramfs_of(g, kernel)};
-  for (const std::string& line : lines_of(text_of(g, kernel.folder + "/modules.builtin").value_or("")))
-    has.built_in.insert(module_name(line));
-  if (const std::string dep = kernel.folder + "/modules.dep"; g.is_file(dep))
-    for (const std::string& line : lines_of(g.read(dep, 64u << 20)))
-      has.modules.insert(module_name(line.substr(0, line.find(':'))));
+  Has has{.built_in = drivers_in(g, kernel.folder + "/modules.builtin"),
+          .modules = drivers_in(g, kernel.folder + "/modules.dep"),
+          .early = {},
+          .initramfs = initramfs_of(g, kernel)};
   for (const std::string& line : lines_of(text_of(g, "/boot/config-" + kernel.version).value_or("")))
     for (const Driver& driver : drivers)
       if (line == std::string(driver.option) + "=y") has.built_in.insert(std::string(driver.module));
   if (has.initramfs.empty()) return has;
   try {
-    has.early = modules_in(g.read(has.initramfs, initramfs_limit));
+    has.early = modules_in(g.read(has.initramfs, initramfs_limit), driver_names());
   } catch (const Error& error) {
     if (is_cancelled(error)) throw;
     has.unreadable = error;

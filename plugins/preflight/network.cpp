@@ -33,6 +33,7 @@ Findings look_at_network(const System& system) {
     out.mendable = kind.mend(lines) || out.mendable;
   });
   if (out.evidence.empty()) return {};
+  shorten(out.evidence);
   return {out};
 }
 
@@ -49,6 +50,7 @@ Findings mend_network(const System& system) {
                     done.evidence.push_back(path + "; as it was: " + original);
                   });
   if (done.evidence.empty()) return {};
+  shorten(done.evidence);
   return {done};
 }
 

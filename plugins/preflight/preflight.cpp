@@ -6,6 +6,7 @@
 #include <kiln/plugin.h>
 
 #include "boot.h"
+#include "command_line.h"
 #include "fstab.h"
 #include "kernel.h"
 #include "network.h"
@@ -29,6 +30,7 @@ const std::vector<Survey>& surveys_for(const std::string& type) {
   static const std::vector<Survey> others{};
   static const std::vector<Survey> linux_ones{{"kernels", look_at_kernels, mend_kernels},
                                               {"fstab", look_at_fstab, mend_fstab},
+                                              {"command lines", look_at_command_lines, mend_command_lines},
                                               {"boot loader", look_at_boot, mend_boot},
                                               {"network", look_at_network, mend_network},
                                               {"cloud-init", look_at_cloud_init, mend_cloud_init},

@@ -10,8 +10,6 @@
 namespace kiln::preflight {
 namespace {
 
-constexpr std::size_t told = 20;  // files in one finding
-
 struct Kind {
   const char* what;
   std::vector<const char*> patterns;
@@ -50,11 +48,7 @@ std::vector<std::string> files_of(Guest& g, const Kind& kind) {
   std::vector<std::string> out;
   for (const std::string& path : glob_all(g, kind.patterns))
     if (holds(g, path, kind.mark)) out.push_back(printable(path, 200));
-  if (out.size() > told) {
-    const std::size_t more = out.size() - told;
-    out.resize(told);
-    out.push_back("and " + std::to_string(more) + " more");
-  }
+  shorten(out);
   return out;
 }
 

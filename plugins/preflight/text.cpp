@@ -1,16 +1,22 @@
 #include "text.h"
 
 #include <algorithm>
+#include <iterator>
 #include <sstream>
 
 #include <kiln/text.h>
 
 namespace kiln::preflight {
+namespace {
 
-std::optional<std::string> text_of(Guest& g, const std::string& path) {
+constexpr std::size_t most_files = 1000, most_told = 20;
+
+}  // namespace
+
+std::optional<std::string> text_of(Guest& g, const std::string& path, std::uint64_t limit) {
   if (!g.is_file(path)) return std::nullopt;
   try {
-    return g.read(path, 1u << 20);
+    return g.read(path, limit);
   } catch (const Error& error) {
     if (is_cancelled(error)) throw;
     return std::nullopt;
@@ -60,9 +66,19 @@ std::string at_line(const std::string& path, std::size_t line, std::string_view 
 
 std::vector<std::string> glob_all(Guest& g, const std::vector<const char*>& patterns) {
   std::vector<std::string> out;
-  for (const char* pattern : patterns)
-    for (std::string& path : g.glob(pattern)) out.push_back(std::move(path));
+  for (const char* pattern : patterns) {
+    std::vector<std::string> found = g.glob(pattern);
+    if (found.size() > most_files) found.resize(most_files);
+    std::ranges::move(found, std::back_inserter(out));
+  }
   return out;
+}
+
+void shorten(std::vector<std::string>& evidence) {
+  if (evidence.size() <= most_told) return;
+  const std::size_t more = evidence.size() - most_told;
+  evidence.resize(most_told);
+  evidence.push_back("and " + std::to_string(more) + " more");
 }
 
 }  // namespace kiln::preflight

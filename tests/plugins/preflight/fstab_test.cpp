@@ -89,10 +89,36 @@ TEST_F(Fstab, KnowsThatAMachineMayHaveMoreDisks) {
   EXPECT_THAT(finding("FstabForeignMount").hint, HasSubstr("another disk of this machine may stay"));
 }
 
+TEST_F(Fstab, IsNotTheOnlyOneThatNamesTheRoot) {
+  const std::string before =
+      "  linux /boot/vmlinuz-6.1 root=/dev/sda1 ro quiet\n  linux /vmlinuz root=UUID=0b1e-52 ro\n"
+      "# linux /x root=/dev/sda1\n  set myroot=/dev/sda1\n";
+  file("/boot/grub/grub.cfg") = before;
+  file("/etc/default/grub") = "GRUB_CMDLINE_LINUX=\"root=/dev/vda1\"\n";
+  EXPECT_THAT(found(), ElementsAre("FstabUnstableName warning"));
+  EXPECT_THAT(finding("FstabUnstableName").evidence,
+              ElementsAre("/boot/grub/grub.cfg:1: linux /boot/vmlinuz-6.1 root=/dev/sda1 ro quiet",
+                          "/etc/default/grub:1: GRUB_CMDLINE_LINUX=\"root=/dev/vda1\""));
+  EXPECT_THAT(mended(), ElementsAre("FstabUnstableName note"));
+  EXPECT_EQ(file("/etc/default/grub"), "GRUB_CMDLINE_LINUX=\"root=UUID=0b1e-52\"\n");
+  EXPECT_EQ(file("/boot/grub/grub.cfg"),
+            "  linux /boot/vmlinuz-6.1 root=UUID=0b1e-52 ro quiet\n" + before.substr(before.find('\n') + 1));
+
+  file("/boot/grub/grub.cfg") = "  linux /boot/vmlinuz-6.1 root=/dev/mapper/vg-root root=/dev/sdb7\n";
+  EXPECT_THAT(found(), ElementsAre());
+  file("/boot/grub/grub.cfg") = "  linux /boot/vmlinuz-6.1 root=/dev/sdb7\n";
+  EXPECT_THAT(mended(), ElementsAre("FstabUnstableName warning"));
+  EXPECT_FALSE(finding("FstabUnstableName").mendable) << "that is not this disk";
+}
+
 TEST_F(Fstab, IsReadLikeAStrangersFile) {
   file("/etc/fstab") = std::string("/dev/sda9999999999999999999999 / ext4\n/dev/sd / ext4\n/dev/sda-part / x\n") +
                        "/dev/mapper/- / x\n/dev/mapper/ / x\nUUID= / x\n\xff\xfe \x1b[2J x\n";
   EXPECT_EQ(found().size(), 1u);
+  file("/etc/fstab").clear();
+  for (int i = 0; i < 5000; ++i) file("/etc/fstab") += "nas:/x /mnt nfs\n";
+  EXPECT_THAT(found(), ElementsAre("FstabForeignMount warning"));
+  EXPECT_EQ(finding("FstabForeignMount").evidence.back(), "and 4980 more");
   file("/etc/fstab") = std::string(2u << 20, 'x');
   EXPECT_THAT(found(), ElementsAre());
   guest().files.erase("/etc/fstab");
