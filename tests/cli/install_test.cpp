@@ -32,6 +32,8 @@ TEST(Install, RunsFromWhereverItIs) {
   EXPECT_EQ(kiln({"check", "debian"}).status, 0);
   EXPECT_EQ(kiln({"convert", "disk.raw", "disk.qcow2"}).status, 0);
   EXPECT_FALSE(files_below(moved / "include/kiln").empty());
+  const Answer unknown = kiln({"inspect", "disk.raw", "--profile", "nope"});
+  EXPECT_THAT(unknown.err, testing::HasSubstr("there are aws, glance, none, tencent"));
 }
 
 }  // namespace
