@@ -6,7 +6,7 @@
 #include <kiln/file.h>
 
 #include "cli/program.h"
-#include "plugins/import/packages.h"
+#include "plugins/import/package/packages.h"
 #include "support/disks.h"
 #include "support/file_server.h"
 #include "support/run.h"
