@@ -32,6 +32,8 @@ constexpr Signature signatures[] = {
      "an xz archive"},
     {0, "\x28\xb5\x2f\xfd"sv, "a zstd archive"},
     {0, "BZh"sv, "a bzip2 archive"},
+    {0, "\x5d\0\0\x80\0"sv, "an lzma archive"},
+    {0, "\x04\x22\x4d\x18"sv, "an lz4 archive"},
     {0, "PK\x03\x04"sv, "a zip archive"},
     {0, "7z\xbc\xaf\x27\x1c"sv, "a 7z archive"},
     {257, "ustar"sv, "a tar archive (an OVA is one)"},

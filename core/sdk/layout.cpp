@@ -80,9 +80,11 @@ struct Mark {
   const char* name;
 };
 constexpr std::array marks{
-    Mark{1080, "\x53\xEF", "ext4"},  Mark{0, "XFSB", "xfs"},       Mark{0x10040, "_BHRfS_M", "btrfs"},
-    Mark{3, "NTFS    ", "ntfs"},     Mark{54, "FAT", "fat"},       Mark{82, "FAT32", "fat"},
-    Mark{32769, "CD001", "iso9660"}, Mark{512, "LABELONE", "lvm"}, Mark{0, "LUKS\xba\xbe", "luks"},
+    Mark{3, "EXFAT   ", "exfat"},    Mark{0, "hsqs", "squashfs"},   Mark{1024, "\x10\x20\xf5\xf2", "f2fs"},
+    Mark{0, "LABELONE", "lvm"},      Mark{1024, "LABELONE", "lvm"}, Mark{1536, "LABELONE", "lvm"},
+    Mark{1080, "\x53\xEF", "ext4"},  Mark{0, "XFSB", "xfs"},        Mark{0x10040, "_BHRfS_M", "btrfs"},
+    Mark{3, "NTFS    ", "ntfs"},     Mark{54, "FAT", "fat"},        Mark{82, "FAT32", "fat"},
+    Mark{32769, "CD001", "iso9660"}, Mark{512, "LABELONE", "lvm"},  Mark{0, "LUKS\xba\xbe", "luks"},
     Mark{4086, "SWAPSPACE2", "swap"}};
 
 }  // namespace

@@ -99,7 +99,8 @@ void check_footer(const File& file, const Footer& f) {
   if (f.type != fixed && f.type != dynamic)
     throw damaged(file, "footer, bytes 60..63: disk type " + std::to_string(f.type) + " is unknown", code::unsupported);
   if (f.version >> 16 != version_1 >> 16) throw damaged(file, "footer, bytes 12..15: unknown version of the format");
-  if (f.current_size == 0 || f.current_size > largest_disk)
+  // The limit is that of a table of blocks; fixed disks of clouds are larger.
+  if (f.current_size == 0 || (f.type == dynamic && f.current_size > largest_disk))
     throw damaged(file, "footer, bytes 48..55: a size of " + std::to_string(f.current_size) + " bytes",
                   code::invalid_size);
 }

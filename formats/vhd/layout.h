@@ -19,7 +19,7 @@ inline constexpr std::uint64_t footer_size = 512;
 inline constexpr std::uint64_t header_size = 1024;
 inline constexpr std::uint32_t version_1 = 0x00010000;
 inline constexpr std::uint32_t unused_block = 0xffffffff;
-/// Block numbers count sectors in 32 bits; QEMU and Hyper-V stop at 2040 GiB.
+/// Of dynamic disks: block numbers count sectors in 32 bits; QEMU and Hyper-V stop at 2040 GiB.
 inline constexpr std::uint64_t largest_disk = std::uint64_t{2040} << 30;
 
 enum Type : std::uint32_t { fixed = 2, dynamic = 3, differencing = 4 };

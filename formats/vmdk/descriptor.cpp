@@ -96,7 +96,9 @@ class Parser {
 
  private:
   void take(Text whole) {
-    const Text s = without_end_blanks(whole);
+    Text s = without_end_blanks(whole);
+    // Xen Orchestra indented what it put into its disks. Where names mean nothing, neither do blanks.
+    if (embedded_) s.remove_prefix(std::min(s.find_first_not_of(' '), s.size()));
     check_characters(s);
     const bool after_blank = blank_;
     blank_ = s.empty();
@@ -200,7 +202,7 @@ class Parser {
   }
 
   void finish() {
-    if (!ascii_ && !encoding_.empty() && !same_word(encoding_, "UTF-8"))
+    if (!embedded_ && !ascii_ && !encoding_.empty() && !same_word(encoding_, "UTF-8"))
       throw refused(file_.path().string() + " has a descriptor in an encoding that kiln does not read",
                     "rename the disk's files to plain ASCII names and write them into the descriptor",
                     {"VMDK descriptor: encoding " + in_quotes(encoding_) + ", and characters beyond ASCII"})

@@ -35,6 +35,7 @@ Header decode(Bytes b) {
   h.redundant_at = (h.flags & redundant_directory) != 0 ? get_le<std::uint64_t>(b, 48) : 0;
   h.directory_at = get_le<std::uint64_t>(b, 56);
   h.overhead = get_le<std::uint64_t>(b, 64);
+  if (h.redundant_at == h.directory_at) h.redundant_at = 0;  // FreeBSD's mkimg names the one that it writes twice
   h.unclean = b[72] != std::byte{0};
   h.compression = get_le<std::uint16_t>(b, 77);
   return h;

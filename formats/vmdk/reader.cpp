@@ -53,13 +53,14 @@ Reader::Reader(File file) {
         .as(code::format_mismatch);
 }
 
-/// The header's own capacity counts; the name in the descriptor is not looked up, because people rename files.
+/// The descriptor's size counts: VirtualBox rounds the header's up to a grain. The name in it is not looked up, because
+/// people rename files.
 void Reader::open_sparse(File file) {
   Piece piece{.sparse = std::make_unique<Sparse>(std::move(file))};
   const Header& header = piece.sparse->header();
   descriptor_ = parse(piece.sparse->file(), embedded_text(piece.sparse->file(), header), true);
   check_sizes(header, piece.sparse->file(), descriptor_.extents.front(), true);
-  piece.length = size_ = piece.sparse->size();
+  piece.length = size_ = descriptor_.extents.front().sectors * sector;
   pieces_.push_back(std::move(piece));
 }
 
@@ -115,7 +116,7 @@ Extent Reader::extent_at(std::uint64_t offset) const {
   const std::uint64_t within = offset - piece.begin;
   if (piece.sparse) {
     const Sparse::Run run = piece.sparse->run_at(within);
-    return {offset, run.length, run.data};
+    return {offset, std::min(run.length, piece.length - within), run.data};
   }
   if (!piece.flat) return {offset, piece.length - within, false};
   const std::uint64_t at = piece.flat_offset + within, end = piece.flat_offset + piece.length;

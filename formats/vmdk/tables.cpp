@@ -87,7 +87,8 @@ void Tables::check_window(Claims& claims, bool first) {
       if (first && !redundant_.empty()) {
         redundant.resize(run * size);
         file_.read_at(redundant_[number] * sector, redundant);
-        if (redundant != bytes)
+        // A machine that was not closed may not have come to the second ones.
+        if (redundant != bytes && !header_.unclean)
           throw damaged(file_, "VMDK grain tables from " + std::to_string(number) + " on, at sectors " +
                                    std::to_string(directory_[number]) + " and " + std::to_string(redundant_[number]) +
                                    ": the redundant ones do not say the same");

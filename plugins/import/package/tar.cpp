@@ -48,6 +48,17 @@ std::string kind_of(archive_entry* entry) {
   }
 }
 
+/// The folder that was packed, as "tar -C folder ." names it, and what macOS' tar says of each file beside it.
+bool means_nothing(archive_entry* entry, const std::string& name) {
+  return (name == "." && ::archive_entry_filetype(entry) == AE_IFDIR) || name.starts_with("._");
+}
+
+/// "./web.ovf" is "web.ovf".
+std::string without_folder(std::string name) {
+  if (name == "./") return ".";
+  return name.starts_with("./") ? name.substr(2) : name;
+}
+
 void check_kind(const File& file, archive_entry* entry, const std::string& name, std::uint64_t header) {
   if (const std::string kind = kind_of(entry); !kind.empty())
     throw unsafe(file, kind + " in it", header, in_quotes(name));
@@ -55,7 +66,9 @@ void check_kind(const File& file, archive_entry* entry, const std::string& name,
   if (const auto mode = ::archive_entry_perm(entry); (mode & (S_ISUID | S_ISGID)) != 0)
     throw unsafe(file, "a member that would run as somebody else", header, in_quotes(name));
   if (::archive_entry_sparse_reset(entry) > 0)
-    throw unsafe(file, "a member with holes, which the archive leaves out", header, in_quotes(name));
+    throw refused(file.path().string() + " has a member with holes, which the archive leaves out",
+                  "unpack it with tar -xSf, and import the disk that is in it", {at(header) + ": " + in_quotes(name)})
+        .as(code::archive);
 }
 
 /// Where libarchive says that the data is, there they are.
@@ -113,12 +126,13 @@ std::vector<Member> members_of_tar(const File& file) {
     if (entry == nullptr) break;
     const auto header = static_cast<std::uint64_t>(::archive_read_header_position(reader.get()));
     const la_int64_t stored = ::archive_entry_size(entry);
-    Member member{ArchiveReader::name_of(entry), reader.position(), static_cast<std::uint64_t>(stored)};
-    if (members.size() == most_members)
+    Member member{without_folder(ArchiveReader::name_of(entry)), reader.position(), static_cast<std::uint64_t>(stored)};
+    const bool nothing = means_nothing(entry, member.name);
+    if (names.size() == most_members)
       throw unsafe(file, "more than " + std::to_string(most_members) + " members", header, in_quotes(member.name));
     // What libarchive skipped must be what the member holds, or the data would lie elsewhere.
     if (header != end) throw damaged(file, at(header) + ": one is due at byte " + std::to_string(end), code::archive);
-    check_kind(file, entry, member.name, header);
+    if (member.name != "." || !nothing) check_kind(file, entry, member.name, header);
     if (stored < 0 || member.offset > size || member.size > size - member.offset)
       throw truncated(
           file, "the member " + in_quotes(member.name),
@@ -127,7 +141,7 @@ std::vector<Member> members_of_tar(const File& file) {
       throw unsafe(file, "two members of one name", header, in_quotes(member.name));
     check_data(file, reader, member);
     end = (member.offset + member.size + block - 1) / block * block;
-    members.push_back(std::move(member));
+    if (!nothing) members.push_back(std::move(member));
   }
   check_end(file, end);
   return members;

@@ -29,6 +29,14 @@ constexpr std::array magics{std::pair(Packing::gzip, "\x1f\x8b\x08"sv),
                                       "7zXZ\0"sv),
                             std::pair(Packing::zstd, "\x28\xb5\x2f\xfd"sv), std::pair(Packing::bzip2, "BZh"sv),
                             std::pair(Packing::zip, "PK\x03\x04"sv)};
+/// RFC 8878, section 3.1.2: a frame to be skipped, with which pzstd begins. The first byte is 0x50 to 0x5f.
+constexpr std::string_view skippable = "\x2a\x4d\x18";
+/// What gzip ignores, too: the zeros of the last block of a tape or a partition.
+constexpr std::uint64_t most_padding = 16u << 20;
+/// OpenWrt writes facts and a signature behind its images: package/utils/fwtool, struct fwimage_trailer, the last 16
+/// bytes of the file.
+constexpr std::string_view fwtool = "FWx0";
+constexpr std::uint64_t fwtool_trailer = 16, most_of_fwtool = 1u << 20;
 
 /// A decoder over a library's stream: refills its input from the file.
 class StreamDecoder : public Decoder {
@@ -58,6 +66,15 @@ class StreamDecoder : public Decoder {
   }
   void finish() { finished_ = true; }
 
+  /// What follows is no stream: it may be left alone, or it is junk.
+  void finish_before_rest() {
+    const std::uint64_t from = consumed(), size = file_.size();
+    if (!is_padding(from, size) && !is_of_fwtool(from, size)) throw junk();
+    left_ = 0;
+    at_ = size;
+    finish();
+  }
+
   Error cut() const {
     return Error(file_.path().string() + " is truncated", "get a complete copy of the file",
                  {"the compressed stream goes on at byte " + std::to_string(file_.size()) + ", where the file ends"})
@@ -78,6 +95,20 @@ class StreamDecoder : public Decoder {
   }
 
  private:
+  bool is_padding(std::uint64_t from, std::uint64_t size) const {
+    if (size - from > most_padding) return false;
+    std::vector<std::byte> rest(size - from);
+    file_.read_at(from, rest);
+    return std::ranges::all_of(rest, [](std::byte b) { return b == std::byte{0}; });
+  }
+
+  bool is_of_fwtool(std::uint64_t from, std::uint64_t size) const {
+    if (size - from < fwtool_trailer || size - from > most_of_fwtool) return false;
+    std::array<std::byte, fwtool.size()> mark{};
+    file_.read_at(size - fwtool_trailer, mark);
+    return std::memcmp(mark.data(), fwtool.data(), fwtool.size()) == 0;
+  }
+
   void refill() {
     filled_ = left_ = file_.read_some(at_, buffer_);
     at_ += filled_;
@@ -125,7 +156,7 @@ class GzipDecoder final : public StreamDecoder {
 
   void next_member() {
     if (file_ends()) return finish();
-    if (*input() != std::byte{0x1f}) throw junk();
+    if (*input() != std::byte{0x1f}) return finish_before_rest();
     ++members_;
     ::inflateReset(&stream_);
   }
@@ -253,6 +284,7 @@ class Bzip2Decoder final : public StreamDecoder {
 
   void next_stream() {
     if (file_ends()) return finish();
+    if (*input() != std::byte{'B'}) return finish_before_rest();
     ++streams_;
     ::BZ2_bzDecompressEnd(&stream_);
     begin();
@@ -269,6 +301,8 @@ Decoder::~Decoder() = default;
 Packing packing_of(const File& file) {
   std::array<std::byte, 10> head{};
   const std::size_t got = file.read_some(0, head);
+  const bool skip = got >= 4 && (head[0] & std::byte{0xf0}) == std::byte{0x50};
+  if (skip && std::memcmp(head.data() + 1, skippable.data(), skippable.size()) == 0) return Packing::zstd;
   for (const auto& [packing, magic] : magics)
     if (got >= magic.size() && std::memcmp(head.data(), magic.data(), magic.size()) == 0) {
       // "BZh" are three letters; the size and the first block's mark, or the end's, follow.

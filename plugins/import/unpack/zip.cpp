@@ -7,6 +7,8 @@
 namespace kiln::import {
 namespace {
 
+constexpr std::size_t most_members = 1000;
+
 Error unsafe(const File& file, const std::string& what, const std::string& name) {
   return refused(file.path().string() + " " + what, "unpack it, look at what it holds, and import the disk",
                  {"member " + in_quotes(name)})
@@ -25,14 +27,29 @@ void check(const File& file, archive_entry* entry, const std::string& name) {
         .as(code::encrypted);
 }
 
-/// The name of the only member. The directory at the file's end says what there is.
+/// What macOS adds to what it packs, and folders: names without content.
+bool means_nothing(archive_entry* entry, const std::string& name) {
+  const bool folder = ::archive_entry_filetype(entry) == AE_IFDIR && name.ends_with('/');
+  return folder || name.starts_with("__MACOSX/") || name == ".DS_Store" || name.ends_with("/.DS_Store");
+}
+
+/// The next member that means something.
+archive_entry* next_file(ArchiveReader& reader) {
+  for (std::size_t i = 0; i < most_members; ++i) {
+    archive_entry* entry = reader.next();
+    if (entry == nullptr || !means_nothing(entry, ArchiveReader::name_of(entry))) return entry;
+  }
+  return nullptr;
+}
+
+/// The name of the only file. The directory at the file's end says what there is.
 std::string only_member(const File& file) {
   ArchiveReader reader(file, ::archive_read_support_format_zip_seekable);
-  archive_entry* entry = reader.next();
+  archive_entry* entry = next_file(reader);
   if (entry == nullptr) throw unsafe(file, "holds nothing", "");
   const std::string name = ArchiveReader::name_of(entry);
   check(file, entry, name);
-  if (archive_entry* other = reader.next())
+  if (archive_entry* other = next_file(reader))
     throw unsafe(file, "holds more than one file", ArchiveReader::name_of(other));
   return name;
 }
@@ -41,7 +58,7 @@ class ZipDecoder final : public Decoder {
  public:
   explicit ZipDecoder(const File& file)
       : file_(file), name_(only_member(file)), reader_(file, ::archive_read_support_format_zip_seekable) {
-    reader_.next();
+    next_file(reader_);
   }
 
   std::size_t read(std::span<std::byte> into) override {

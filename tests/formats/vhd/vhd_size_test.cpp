@@ -94,6 +94,19 @@ TEST(VhdSize, OfALargeDiskIsTheCurrentSizeWhoeverMadeIt) {
   EXPECT_NE(info.find("\"virtual-size\": " + std::to_string(300 * GiB)), std::string::npos) << info;
 }
 
+/// Fixed disks have no table whose numbers could end; clouds have some of 4 TiB.
+TEST(VhdSize, OfAFixedDiskHasNoLimit) {
+  test::TempDir dir;
+  const std::uint64_t size = 4096 * GiB;
+  test::qemu_img({"create", "-f", "vpc", "-o", "force_size=on,subformat=fixed", (dir / "small").string(), "1M"});
+  const File small = File::open_read(dir / "small");
+  std::vector<std::byte> footer(512);
+  small.read_at(small.size() - 512, footer);
+  File::create(dir / "disk").write_at(size, footer);
+  test::edit_footer(dir / "disk", [&](std::span<std::byte> f) { put_be<std::uint64_t>(f, 48, size); });
+  EXPECT_EQ(size_of(dir / "disk"), size);
+}
+
 TEST(VhdSize, WrittenByGeometryIsRoundedUpAndAgreed) {
   for (const std::uint64_t size :
        {std::uint64_t{512}, 3 * MiB, 100 * MiB + 512, 600 * MiB, 2 * GiB, 10 * GiB, 100 * GiB}) {

@@ -138,8 +138,8 @@ TEST_F(VmdkDamage, NothingSharesASector) {
   EXPECT_EQ(with<std::uint32_t>(26 * 512, 22),
             "Overlap: bad is damaged; the VMDK grain table of redundant directory "
             "entry 0, at sector 22, overlaps other metadata");
-  EXPECT_EQ(with<std::uint64_t>(48, 26),
-            "Overlap: bad is damaged; the VMDK redundant grain directory at sector 26 overlaps other metadata");
+  EXPECT_EQ(with<std::uint64_t>(48, 27),
+            "Overlap: bad is damaged; the VMDK redundant grain directory at sector 27 overlaps other metadata");
   EXPECT_EQ(with<std::uint64_t>(28, 10),
             "Overlap: bad is damaged; the VMDK grain directory at sector 26 overlaps other metadata");
 }
@@ -154,6 +154,20 @@ TEST_F(VmdkDamage, TheRedundantTablesMustAgree) {
   auto bad = copy();
   put_le_at<std::uint32_t>(bad, 8, 1);
   put_le_at<std::uint32_t>(bad, redundant, 256);
+  EXPECT_TRUE(test::same_as_raw(*vmdk().open(bad), dir / "raw"));
+}
+
+TEST_F(VmdkDamage, ADirectoryThatIsNamedTwiceIsOne) {
+  const auto mkimg = copy();  // FreeBSD's
+  put_le_at<std::uint64_t>(mkimg, 48, 26);
+  EXPECT_TRUE(test::same_as_raw(*vmdk().open(mkimg), dir / "raw"));
+  EXPECT_TRUE(test::same_as_raw(*vmdk().open(mkimg), test::as_qemu_reads(mkimg)));
+}
+
+TEST_F(VmdkDamage, AMachineThatWasNotClosedMayHaveLeftTheRedundantTablesBehind) {
+  const auto bad = copy();
+  put_le_at<std::uint32_t>(bad, redundant + 3 * 4, 0);
+  put_le_at<std::uint8_t>(bad, 72, 1);
   EXPECT_TRUE(test::same_as_raw(*vmdk().open(bad), dir / "raw"));
 }
 
@@ -183,12 +197,26 @@ TEST_F(VmdkDamage, TheDescriptorMustAgreeWithTheHeader) {
   EXPECT_EQ(with<std::uint64_t>(12, 2048),
             "Damaged: bad is damaged; VMDK header, bytes 12..19: a capacity of 2048 sectors, and the descriptor says "
             "2049");
-  // Rounded up to a whole grain, as some programs do. The header counts.
+  // Rounded up to a whole grain, as VirtualBox does. The disk is as large as it says in the descriptor.
   const auto rounded = copy();
   File::open_write(rounded).truncate(std::filesystem::file_size(rounded) + 64 * KiB);
   put_le_at<std::uint64_t>(rounded, 12, 17 * 128);
-  EXPECT_EQ(vmdk().open(rounded)->size(), 17 * 128 * 512u);
-  EXPECT_TRUE(test::same_as_raw(*vmdk().open(rounded), test::as_qemu_reads(rounded)));
+  EXPECT_EQ(vmdk().open(rounded)->size(), MiB + 512);
+  EXPECT_TRUE(test::same_as_raw(*vmdk().open(rounded), dir / "raw"));
+}
+
+/// Its extent is the file that it is in, whatever name stands there: of VMware on Windows, or of Xen Orchestra.
+TEST_F(VmdkDamage, TheNamesInADescriptorWithinTheDiskMeanNothing) {
+  for (const std::string& text :
+       {std::string("# Disk DescriptorFile\nversion=1\nencoding=\"GBK\"\nCID=1\nparentCID=ffffffff\n"
+                    "createType=\"monolithicSparse\"\nRW 2049 SPARSE \"\xd0\xc2.vmdk\"\n"),
+        std::string("# Disk DescriptorFile\n    version=1\n    CID=1\n    parentCID=ffffffff\n"
+                    "    createType=\"monolithicSparse\"\n    RW 2049 SPARSE \"a.vmdk\"\n")}) {
+    const auto file = copy();
+    test::put_text(file, 512, text + std::string(10 * KiB - text.size(), '\0'));
+    EXPECT_EQ(why_not(file), "read");
+    EXPECT_TRUE(test::same_as_raw(*vmdk().open(file), dir / "raw"));
+  }
 }
 
 TEST_F(VmdkDamage, AnExtentOfASplitDiskAloneIsNoDisk) {

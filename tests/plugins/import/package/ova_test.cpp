@@ -151,6 +151,20 @@ TEST_F(ImportOva, T39_RefusesNamesThatLeadElsewhere) {
   EXPECT_EQ(ImportRun().refusal(write(pax)).code(), code::archive);
 }
 
+/// "tar -C folder -cf web.ova .", on macOS, too.
+TEST_F(ImportOva, MayBeMadeOfAFolder) {
+  const auto folder = [](archive_entry* e) { archive_entry_set_filetype(e, AE_IFDIR); };
+  std::vector<TarMember> members{
+      {"./", "", folder}, {"./._web.ovf", "what macOS knows of it"}, {"./web.ovf", plain}, {"./disk1.qcow2", qcow2}};
+  ImportRun import;
+  import.run(write(members));
+  EXPECT_TRUE(test::same_as_raw(*import.ctx.produced, sample(1).raw));
+  members.push_back({"disk1.qcow2", qcow2});
+  EXPECT_EQ(code(members), code::archive);
+  const std::vector<TarMember> outside{{"././web.ovf", plain}, {"disk1.qcow2", qcow2}};
+  EXPECT_EQ(code(outside), code::archive);
+}
+
 /// Writes a number into the size field of the header at `at`, and its checksum (POSIX.1-2017, pax, ustar header).
 void set_size(std::string& tar, std::size_t at, const std::string& field) {
   tar.replace(at + 124, 12, field);

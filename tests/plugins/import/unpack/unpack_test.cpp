@@ -114,6 +114,25 @@ TEST_P(ImportUnpack, T47_RefusesWhatIsBroken) {
   EXPECT_EQ(ImportRun().refusal(pack(write("", "empty"))).code(), code::invalid_size);
 }
 
+/// Zeros up to the end of a tape's or a partition's block, which gzip, bzip2 and xz leave alone themselves.
+TEST_P(ImportUnpack, LeavesPaddingAlone) {
+  const std::string program = GetParam().name;
+  if (program == "zstd") return;  // it does not
+  ImportRun import;
+  import.run(write(packed(sample(1).qcow2) + std::string(4096, '\0'), "padded"));
+  EXPECT_TRUE(test::same_as_raw(*import.ctx.produced, sample(1).raw));
+}
+
+/// OpenWrt's images carry facts and a signature behind the compressed disk.
+TEST_P(ImportUnpack, LeavesTheTrailerOfOpenWrtAlone) {
+  if (std::string(GetParam().name) != "gzip") return;
+  const std::string trailer = "# fake certificate\n" + std::string("FWx0\x12\x34\x56\x78\x01\0\0\0\0\0\0\x23", 16);
+  ImportRun import;
+  import.run(write(packed(sample(1).qcow2) + trailer, "openwrt.img.gz"));
+  EXPECT_TRUE(test::same_as_raw(*import.ctx.produced, sample(1).raw));
+  EXPECT_EQ(ImportRun().refusal(write(packed(sample(1).qcow2) + trailer + "x", "x.gz")).code(), code::archive);
+}
+
 TEST_P(ImportUnpack, T47_RefusesToUnpackTwice) {
   const fs::path once = write(packed(sample(1).qcow2), "once");
   const Error error = ImportRun().refusal(pack(once));
@@ -150,6 +169,15 @@ TEST_P(ImportUnpack, T47_ComparesChecksums) {
 INSTANTIATE_TEST_SUITE_P(All, ImportUnpack, testing::ValuesIn(packers),
                          [](const auto& one) { return std::string(one.param.name); });
 
+/// pzstd writes one before each frame.
+TEST_P(ImportUnpack, MayBeginWithAFrameToSkip) {
+  if (std::string(GetParam().name) != "zstd") return;
+  const std::string skipped("\x50\x2a\x4d\x18\x04\0\0\0\x01\x02\x03\x04", 12);
+  ImportRun import;
+  import.run(write(skipped + packed(sample(1).qcow2), "p.zst"));
+  EXPECT_TRUE(test::same_as_raw(*import.ctx.produced, sample(1).raw));
+}
+
 class ImportZip : public ImportUnpack {};
 
 TEST_P(ImportZip, HasOneFile) {
@@ -168,6 +196,18 @@ TEST_P(ImportZip, HasOneFile) {
     archive_entry_set_symlink(e, "/etc/shadow");
   };
   EXPECT_EQ(ImportRun().refusal(write(test::zip_of({{"a", "", link}}), "link.zip")).code(), code::archive);
+}
+
+TEST_P(ImportZip, MayHoldWhatMacOsAdds) {
+  const auto folder = [](archive_entry* e) { archive_entry_set_filetype(e, AE_IFDIR); };
+  ImportRun import;
+  import.run(write(test::zip_of({{"web/", "", folder},
+                                 {"__MACOSX/web/._disk.qcow2", "what the Finder knows of it"},
+                                 {"web/.DS_Store", "windows"},
+                                 { "web/disk.qcow2",
+                                   sample(1).qcow2 }}),
+                   "mac.zip"));
+  EXPECT_TRUE(test::same_as_raw(*import.ctx.produced, sample(1).raw));
 }
 
 TEST_P(ImportZip, T47_RefusesWhatIsBroken) {
