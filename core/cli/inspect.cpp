@@ -2,6 +2,9 @@
 // preflight finds in the guest.
 #include <unistd.h>
 
+#include <algorithm>
+#include <optional>
+
 #include <fmt/format.h>
 #include <kiln/layout.h>
 #include <nlohmann/json.hpp>

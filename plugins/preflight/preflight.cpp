@@ -70,6 +70,7 @@ class Look {
           {Progress::Unit::operations, static_cast<double>(i), static_cast<double>(surveys.size()), surveys[i].name});
       run(surveys[i], system);
     }
+    if (mended_ > 0) relabel_at_boot(ctx_.guest());
     finish();
   }
 

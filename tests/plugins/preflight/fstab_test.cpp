@@ -73,6 +73,11 @@ TEST_F(Fstab, GivesDisksStableNames) {
             "UUID=0b1e-52 /d ext4 defaults 0 2\n"
             "/dev/mapper/vg-root /e xfs defaults 0 2\n");
   EXPECT_EQ(ctx.summed_up, "1 mended, 0 findings");
+  EXPECT_FALSE(guest().exists("/.autorelabel"));
+  file("/etc/fstab") = before;
+  file("/etc/selinux/config") = "SELINUX=enforcing\n";
+  mended();
+  EXPECT_TRUE(guest().exists("/.autorelabel")) << "what is written from outside has no label";
 }
 
 TEST_F(Fstab, CannotNameWhatHasNoName) {
