@@ -28,6 +28,33 @@ std::string fallback_name(const std::string& arch) {
   return name + ".EFI";
 }
 
+/// A file system in the place of the system's own, which come back after it, whatever happened.
+class MountedAlone {
+ public:
+  MountedAlone(Guest& g, const std::string& device) : g_(g) {
+    g_.call({"umount-all"});
+    try {
+      g_.call({"mount", device, "/"});
+      mounted_ = true;
+    } catch (const Error& error) {
+      if (is_cancelled(error)) throw;  // a damaged one holds no boot loader
+    }
+  }
+  MountedAlone(const MountedAlone&) = delete;
+  MountedAlone& operator=(const MountedAlone&) = delete;
+  ~MountedAlone() {
+    try {
+      g_.call({"umount-all"});
+    } catch (const Error&) {  // the appliance is gone, and the next call says so
+    }
+  }
+  explicit operator bool() const { return mounted_; }
+
+ private:
+  Guest& g_;
+  bool mounted_ = false;
+};
+
 /// Calls `work` with the folder below which each FAT file system's files are; one that the system does not mount is
 /// mounted alone for it.
 void for_each_fat(Guest& g, const std::function<void(const std::string& device, const std::string& folder)>& work) {
@@ -41,10 +68,8 @@ void for_each_fat(Guest& g, const std::function<void(const std::string& device, 
       work(volume.device, at->second == "/" ? "" : at->second);
       continue;
     }
-    g.call({"umount-all"});
-    g.call({"mount", volume.device, "/"});
-    work(volume.device, "");
-    g.call({"umount-all"});
+    const MountedAlone alone(g, volume.device);
+    if (alone) work(volume.device, "");
   }
 }
 
