@@ -63,8 +63,8 @@ void print(Output& out, const Told& told) {
 const Format* plain_format(Call& call, const std::string& file) {
   const engine::Registry& registry = call.services.registry();
   std::error_code error;
-  if (file == "-" || file.find("://") != std::string::npos || std::filesystem::is_directory(file, error))
-    return nullptr;
+  const bool layout = std::filesystem::exists(std::filesystem::path(file) / "oci-layout", error);
+  if (file == "-" || file.find("://") != std::string::npos || layout) return nullptr;
   for (const char* name : {"sha256", "tag", "allow"})
     if (call.args.has(name)) return nullptr;
   try {

@@ -115,7 +115,7 @@ TEST_F(Inspect, AUrl) {
 
 TEST_F(Inspect, WhatIsNothing) {
   std::filesystem::create_directory(kiln / "folder");
-  EXPECT_EQ(kiln({"inspect", "folder"}).status, 2);
+  EXPECT_EQ(json::parse(kiln({"inspect", "folder", "--json"}).out)["error"]["code"], "NotAFile");
   kiln.write("notes.txt", std::string(5000, 'x'));
   const Answer answer = kiln({"inspect", "notes.txt", "--json"});
   EXPECT_NE(answer.status, 0);
