@@ -34,8 +34,8 @@ class Decompressor {
 /// Encodes one cluster at a time; for one thread at a time. The same input gives the same bytes.
 class Compressor {
  public:
-  /// `level` 0 is the library's default.
-  Compressor(Compression, int level, std::uint64_t cluster_size);
+  /// `level`: libdeflate's 1 to 12, libzstd's 1 to 19; 0 is one that is quick.
+  Compressor(Compression, int level);
   Compressor(const Compressor&) = delete;
   Compressor& operator=(const Compressor&) = delete;
   ~Compressor();

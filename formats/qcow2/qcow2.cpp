@@ -25,11 +25,11 @@ Layout layout_of(const Options& options) {
   Layout layout{static_cast<unsigned>(std::countr_zero(size)), {}, static_cast<int>(options.level)};
   if (options.compression == "zlib") layout.compression = Compression::deflate;
   if (options.compression == "zstd") layout.compression = Compression::zstd;
-  const int highest = layout.compression == Compression::zstd ? 19 : 9;
+  const int highest = layout.compression == Compression::zstd ? 19 : 12;
   if (options.level < 0 || options.level > highest || (options.level != 0 && !layout.compression))
     throw invalid(
         "level " + std::to_string(options.level) + " does not fit compression \"" + options.compression + "\"",
-        "zlib takes 1 to 9, zstd 1 to 19, and 0 is the default of either");
+        "zlib takes 1 to 12, zstd 1 to 19, and 0 is the default of either");
   return layout;
 }
 
@@ -39,13 +39,14 @@ class Qcow2 final : public FormatOf<Options> {
       : FormatOf(
             {.name = "qcow2",
              .summary = "The format of QEMU: grows with its content, may be compressed.",
+             .revision = 2,
              .extensions = {"qcow2"}},
             {{"compression",
               &Options::compression,
               {"none", "zlib", "zstd"},
               "How clusters are compressed. Compressed ones are slower to read and cannot be overwritten in place."},
              {"cluster_size", &Options::cluster_size, "Unit of allocation: a power of two from 512 to \"2M\"."},
-             {"level", &Options::level, "Compression level: zlib 1 to 9, zstd 1 to 19, 0 for the default."}}) {}
+             {"level", &Options::level, "Compression level: zlib 1 to 12, zstd 1 to 19, 0 for a quick one."}}) {}
 
   Match probe(const Glimpse& glimpse) const override {
     return glimpse.head.size() >= 4 && get_be<std::uint32_t>(glimpse.head, 0) == magic ? Match::yes : Match::no;

@@ -50,7 +50,7 @@ Header header_for(std::uint64_t size, const Layout& layout) {
 /// A compressor with a padded copy of a cluster that the disk's end cuts off.
 struct Writer::Codec {
   Codec(const Layout& layout, std::uint64_t cluster_size)
-      : compressor(*layout.compression, layout.level, cluster_size), padded(static_cast<std::size_t>(cluster_size)) {}
+      : compressor(*layout.compression, layout.level), padded(static_cast<std::size_t>(cluster_size)) {}
   Compressor compressor;
   std::vector<std::byte> padded;
 };

@@ -124,7 +124,7 @@ TEST_F(Qcow2Sink, SaysWhatItCannotWrite) {
   EXPECT_EQ(refusal(MiB, options("none", 256)), "cluster_size 256 is not a power of two from 512 to 2M");
   EXPECT_EQ(refusal(MiB, options("none", 4 * MiB)), "cluster_size 4194304 is not a power of two from 512 to 2M");
   EXPECT_EQ(refusal(MiB, options("none", 65537)), "cluster_size 65537 is not a power of two from 512 to 2M");
-  EXPECT_EQ(refusal(MiB, options("zlib", 64 * KiB, 10)), "level 10 does not fit compression \"zlib\"");
+  EXPECT_EQ(refusal(MiB, options("zlib", 64 * KiB, 13)), "level 13 does not fit compression \"zlib\"");
   EXPECT_EQ(refusal(MiB, options("none", 64 * KiB, 3)), "level 3 does not fit compression \"none\"");
   EXPECT_EQ(refusal(TiB, options("none", 512)), "a disk of 1.0 TiB is too large for qcow2 clusters of 512 B");
   EXPECT_EQ(refusal(UINT64_MAX, options("none", 2 * MiB)),
