@@ -8,7 +8,9 @@ measure() {
   local name=$1
   shift
   local answer seconds kib read written
-  if ! answer=$("$BIN/bench_measure" "$@" 2>&1 >"$WORK/$name.out"); then
+  local -a as=()
+  [ -z "${ALONE:-}" ] || as=(chrt -r 1)
+  if ! answer=$("$BIN/bench_measure" "${as[@]}" "$@" 2>&1 >"$WORK/$name.out"); then
     echo "tests/bench: $* failed: $answer" >&2
     exit 1
   fi

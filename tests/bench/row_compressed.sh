@@ -7,12 +7,12 @@ cat "$WORK/disk.raw" >/dev/null
 
 # to NAME ENDING KILN-OPTION QEMU-OPTION
 to() {
-  local name=$1 ending=$2 ours=$3 theirs=$4
+  local kind=$1 ending=$2 ours=$3 theirs=$4
   local kiln=$WORK/kiln.$ending they=$WORK/they.$ending
   prepare() { rm -f "$kiln" "$they"; }
-  run_kiln() { measure "kiln.$name" "$BIN/kiln" convert --from raw "$WORK/disk.raw" "$kiln" -o "$ours"; }
+  run_kiln() { measure "kiln.$kind" "$BIN/kiln" convert --from raw "$WORK/disk.raw" "$kiln" -o "$ours"; }
   run_they() {
-    measure "they.$name" qemu-img convert -c -W -m 16 -f raw -O "$ending" -o "$theirs" "$WORK/disk.raw" "$they"
+    measure "they.$kind" qemu-img convert -c -W -m 16 -f raw -O "$ending" -o "$theirs" "$WORK/disk.raw" "$they"
   }
   in_turn kiln they
   prepare
@@ -20,8 +20,8 @@ to() {
   run_kiln
   run_they
   qemu-img compare -q -f raw -F "$ending" "$WORK/disk.raw" "$kiln"
-  row "to $name; qemu-img -c -W -m 16" "$(median "kiln.$name")" "$(median "they.$name")" 2 "$(peak "kiln.$name")"
-  row_size "size of that $name; qemu-img's" "$(stat -c %s "$kiln")" "$(stat -c %s "$they")" 1.03
+  row "to $kind; qemu-img -c -W -m 16" "$(median "kiln.$kind")" "$(median "they.$kind")" 2 "$(peak "kiln.$kind")"
+  row_size "size of that $kind; qemu-img's" "$(stat -c %s "$kiln")" "$(stat -c %s "$they")" 1.03
   rm -f "$kiln" "$they"
 }
 

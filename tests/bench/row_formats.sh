@@ -2,11 +2,11 @@
 # Each format to qcow2 with the content digest, against qemu-img and a digest of the file; where the source is compressed,
 # against qemu-img alone. The same disk in each, in the page cache.
 
-"$BIN/bench_disk" "$WORK/disk.raw" 4096 921 >/dev/null
+"$BIN/bench_disk" "$WORK/disk.raw" 2048 460 >/dev/null
 
 # from NAME QEMU-FORMAT BAR [QEMU-IMG OPTION…]: what kiln and qemu-img make of such a file.
 from() {
-  local name=$1 format=$2 bar=$3 file=$WORK/disk.$1 forced=() against="qemu-img -W -m 16"
+  local kind=$1 format=$2 bar=$3 file=$WORK/disk.$1 forced=() against="qemu-img -W -m 16"
   shift 3
   if [ "$format" = raw ]; then
     file=$WORK/disk.raw
@@ -16,13 +16,13 @@ from() {
   fi
   cat "$file" >/dev/null
   prepare() { rm -f "$WORK"/out.*.qcow2; }
-  run_kiln() { measure "kiln.$name" "$BIN/kiln" convert "${forced[@]}" "$file" "$WORK/out.kiln.qcow2"; }
-  run_they() { measure "they.$name" qemu-img convert -W -m 16 -f "$format" -O qcow2 "$file" "$WORK/out.they.qcow2"; }
+  run_kiln() { measure "kiln.$kind" "$BIN/kiln" convert "${forced[@]}" "$file" "$WORK/out.kiln.qcow2"; }
+  run_they() { measure "they.$kind" qemu-img convert -W -m 16 -f "$format" -O qcow2 "$file" "$WORK/out.they.qcow2"; }
   if [ "$bar" = 1.4 ]; then
     against="qemu-img -W -m 16 + openssl"
     # shellcheck disable=SC2016
     run_they() {
-      measure "they.$name" sh -c 'qemu-img convert -W -m 16 -f "$1" -O qcow2 "$2" "$3" && openssl dgst -sha256 "$3"' - \
+      measure "they.$kind" sh -c 'qemu-img convert -W -m 16 -f "$1" -O qcow2 "$2" "$3" && openssl dgst -sha256 "$3"' - \
         "$format" "$file" "$WORK/out.they.qcow2"
     }
   fi
@@ -32,7 +32,7 @@ from() {
   qemu-img compare -q -f raw -F qcow2 "$WORK/disk.raw" "$WORK/out.kiln.qcow2"
   prepare
   unset -f prepare
-  row "$name to qcow2; $against" "$(median "kiln.$name")" "$(median "they.$name")" "$bar" "$(peak "kiln.$name")"
+  row "$kind to qcow2; $against" "$(median "kiln.$kind")" "$(median "they.$kind")" "$bar" "$(peak "kiln.$kind")"
   [ "$format" = raw ] || rm -f "$file"
 }
 
