@@ -44,7 +44,9 @@ run_they() {
     "$WORK/disk.raw" "$WORK/they"
 }
 in_turn kiln they
+prepare
 unset -f prepare
+run_kiln # speed counts only for the right bytes
 for output in qcow2:qcow2 vmdk:vmdk vhd:vpc; do
   qemu-img compare -q -f raw -F "${output#*:}" "$WORK/disk.raw" "$WORK/kiln.${output%:*}"
 done
