@@ -28,10 +28,14 @@ std::string fallback_name(const std::string& arch) {
   return name + ".EFI";
 }
 
-/// A file system in the place of the system's own, which come back after it, whatever happened.
+/// {device, mount point}, parents before children.
+using Mounts = std::vector<std::pair<std::string, std::string>>;
+
+/// A file system in the place of the system's own, which come back after it, whatever happened. They are mounted as
+/// they were: to be found anew they would have to be inspected, which takes as long as all checks.
 class MountedAlone {
  public:
-  MountedAlone(Guest& g, const std::string& device) : g_(g) {
+  MountedAlone(Guest& g, const std::string& device, const Mounts& before) : g_(g), before_(before) {
     g_.call({"umount-all"});
     try {
       g_.call({"mount", device, "/"});
@@ -45,20 +49,31 @@ class MountedAlone {
   ~MountedAlone() {
     try {
       g_.call({"umount-all"});
-    } catch (const Error&) {  // the appliance is gone, and the next call says so
+      for (const auto& [device, point] : before_) g_.call({"mount", device, point});
+    } catch (const Error&) {
+      give_up();
     }
   }
   explicit operator bool() const { return mounted_; }
 
  private:
+  /// With nothing mounted, the next call finds the system by itself; or says that the appliance is gone.
+  void give_up() {
+    try {
+      g_.call({"umount-all"});
+    } catch (const Error&) {
+    }
+  }
+
   Guest& g_;
+  const Mounts& before_;
   bool mounted_ = false;
 };
 
 /// Calls `work` with the folder below which each FAT file system's files are; one that the system does not mount is
 /// mounted alone for it.
 void for_each_fat(Guest& g, const std::function<void(const std::string& device, const std::string& folder)>& work) {
-  std::vector<std::pair<std::string, std::string>> mounted;
+  Mounts mounted;
   std::istringstream in(g.call({"mountpoints"}));
   for (std::string point, device; in >> point >> device;) mounted.emplace_back(device, point);
   for (const Volume& volume : volumes_of(g)) {
@@ -68,7 +83,7 @@ void for_each_fat(Guest& g, const std::function<void(const std::string& device, 
       work(volume.device, at->second == "/" ? "" : at->second);
       continue;
     }
-    const MountedAlone alone(g, volume.device);
+    const MountedAlone alone(g, volume.device, mounted);
     if (alone) work(volume.device, "");
   }
 }

@@ -48,6 +48,7 @@ Findings look_at_disk(Guest& g, Facts& os) {
                                                     : shown(file_systems),
                    .hint = "export the machine's system disk, whole"});
   try {
+    g.call({"umount-all"});  // what somebody has mounted by hand is in the inspection's way
     os = g.os();
     if (os.empty()) out.push_back(no_root(shown(file_systems)));
   } catch (const Error& error) {  // several systems, or a root file system that cannot be mounted
