@@ -11,7 +11,7 @@ namespace kiln::ova {
 namespace {
 
 constexpr std::size_t longest_name = 60, longest_os = 100;
-constexpr std::uint64_t MiB = 1 << 20, most_memory = 24ull << 20;  // 24 TiB, in MiB: of VMware's products
+constexpr std::uint64_t mib = 1 << 20, most_memory = 24ull << 20;  // 24 TiB, in MiB: of VMware's products
 constexpr unsigned most_cpus = 255;
 
 std::string fact(const Table& facts, const char* name) {
@@ -53,11 +53,11 @@ std::string name_of(const Options& options) {
 std::uint64_t memory_of(const Options& options) {
   constexpr std::uint64_t usual = 2048;
   const std::uint64_t known =
-      number(fact(options.facts, "machine.memory"), MiB, most_memory * MiB).value_or(usual * MiB);
+      number(fact(options.facts, "machine.memory"), mib, most_memory * mib).value_or(usual * mib);
   const std::uint64_t bytes = options.memory.count != 0 ? options.memory.count : known;
-  if (bytes > most_memory * MiB)
+  if (bytes > most_memory * mib)
     throw invalid("a machine of " + format_bytes(bytes) + " of memory is too large for an OVA", "24 TiB are the most");
-  return (bytes + 4 * MiB - 1) / (4 * MiB) * 4;
+  return (bytes + 4 * mib - 1) / (4 * mib) * 4;
 }
 
 unsigned cpus_of(const Options& options) {

@@ -34,7 +34,7 @@ Found look(const File& file, std::uint64_t at) {
 // The one with the greater number counts, among those that are whole. disk2vhd writes two equal ones.
 int choose(const File& file, const Found (&found)[2]) {
   if (!found[0].intact && !found[1].intact) {
-    if (file.size() < header_at[1] + header_size) throw truncated(file, "the second VHDX header", 132 * KiB);
+    if (file.size() < header_at[1] + header_size) throw truncated(file, "the second VHDX header", 132 * kib);
     throw damaged(file, "VHDX headers, bytes 65536..69631 and 131072..135167: mark or checksum does not fit in both",
                   code::checksum);
   }

@@ -14,7 +14,7 @@ namespace kiln::vhdx {
 namespace {
 
 constexpr std::uint64_t sector = Overlay::sector;
-constexpr std::uint64_t most_log = 64 * MiB;  // Hyper-V's and QEMU's have 1 MiB
+constexpr std::uint64_t most_log = 64 * mib;  // Hyper-V's and QEMU's have 1 MiB
 constexpr std::uint64_t entry_header = 64, descriptor_size = 32;
 constexpr std::uint64_t checked_at_most = 4;  // times the log's size; entries of a log do not overlap
 constexpr std::size_t none = SIZE_MAX;

@@ -13,7 +13,7 @@
 namespace kiln::vhdx {
 namespace {
 
-constexpr std::size_t table_size = 64 * KiB, entries_at = 32, entry_size = 32;
+constexpr std::size_t table_size = 64 * kib, entries_at = 32, entry_size = 32;
 
 /// An item of the system that this reader knows. Each has to be there once, but the locator of a parent.
 struct Known {
@@ -100,7 +100,7 @@ void Metadata::read_entry(std::size_t at) {
   std::copy_n(bytes.begin(), item.id.size(), item.id.begin());
   const auto fact = [&] { return std::to_string(item.length) + " bytes at byte " + std::to_string(item.at); };
   if (item.length == 0 ? item.at != 0 : item.at < table_size) throw bad(item.where + ": " + fact());
-  if (item.length > MiB || item.at + item.length > region_.end - region_.start)
+  if (item.length > mib || item.at + item.length > region_.end - region_.start)
     throw bad(item.where + ": " + fact() + ", past the region's end");
   for (const Item& other : items_)
     if (other.id == item.id && (other.flags & is_user) == (item.flags & is_user))

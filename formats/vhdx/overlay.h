@@ -15,7 +15,7 @@ namespace kiln::vhdx {
 /// several threads at once is fine.
 class Overlay {
  public:
-  static constexpr std::uint64_t sector = 4 * KiB;
+  static constexpr std::uint64_t sector = 4 * kib;
 
   /// All offsets and lengths are multiples of `sector`, and no end is past INT64_MAX.
   void write(std::uint64_t offset, std::span<const std::byte, sector>);

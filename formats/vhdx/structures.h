@@ -9,22 +9,22 @@
 
 namespace kiln::vhdx {
 
-inline constexpr std::uint64_t KiB = 1024, MiB = 1024 * KiB, TiB = MiB * MiB;
+inline constexpr std::uint64_t kib = 1024, mib = 1024 * kib, tib = mib * mib;
 
 // 2.2 "Header section": the first MiB.
-inline constexpr std::uint64_t header_section = MiB;
-inline constexpr std::uint64_t header_at[2] = {64 * KiB, 128 * KiB};
-inline constexpr std::uint64_t region_table_at[2] = {192 * KiB, 256 * KiB};
-inline constexpr std::size_t header_size = 4 * KiB, region_table_size = 64 * KiB;
+inline constexpr std::uint64_t header_section = mib;
+inline constexpr std::uint64_t header_at[2] = {64 * kib, 128 * kib};
+inline constexpr std::uint64_t region_table_at[2] = {192 * kib, 256 * kib};
+inline constexpr std::size_t header_size = 4 * kib, region_table_size = 64 * kib;
 /// Every checksum lies behind its structure's signature of four bytes.
 inline constexpr std::size_t checksum_at = 4;
 /// The most entries that a region table or a metadata table has.
 inline constexpr std::uint32_t most_table_entries = 2047;
 
 /// The unit of everything that lies behind the header section.
-inline constexpr std::uint64_t alignment = MiB;
-inline constexpr std::uint64_t smallest_block = MiB, largest_block = 256 * MiB;
-inline constexpr std::uint64_t largest_disk = 64 * TiB;
+inline constexpr std::uint64_t alignment = mib;
+inline constexpr std::uint64_t smallest_block = mib, largest_block = 256 * mib;
+inline constexpr std::uint64_t largest_disk = 64 * tib;
 /// Twice of what the largest disk takes: more is no VHDX. It bounds what the check for overlaps holds in memory.
 inline constexpr std::uint64_t largest_file = 2 * largest_disk;
 

@@ -13,9 +13,9 @@
 namespace kiln::vhdx {
 namespace {
 
-constexpr std::uint64_t log_at = 1 * MiB, log_size = 1 * MiB;
-constexpr std::uint64_t metadata_at = 2 * MiB, metadata_size = 1 * MiB;
-constexpr std::uint64_t table_at = 3 * MiB;
+constexpr std::uint64_t log_at = 1 * mib, log_size = 1 * mib;
+constexpr std::uint64_t metadata_at = 2 * mib, metadata_size = 1 * mib;
+constexpr std::uint64_t table_at = 3 * mib;
 constexpr std::uint32_t logical_sector = 512, physical_sector = 4096;
 constexpr std::uint64_t usual_most_blocks = 4u << 20;  // 16 MiB in memory, 32 MiB in the file
 constexpr std::string_view creator = "kiln";
@@ -70,13 +70,13 @@ void Writer::append(Encoded& encoded) {
   // A block is one batch or more: aligned, so none crosses its border.
   std::uint32_t& block = blocks_[batch.offset / block_size_];
   if (block != 0) return;
-  block = static_cast<std::uint32_t>(end_ / MiB);
+  block = static_cast<std::uint32_t>(end_ / mib);
   end_ += block_size_;
 }
 
 void Writer::store(Encoded& encoded) {
   const Batch& batch = *encoded.batch;
-  const std::uint64_t at = blocks_[batch.offset / block_size_] * MiB + batch.offset % block_size_;
+  const std::uint64_t at = blocks_[batch.offset / block_size_] * mib + batch.offset % block_size_;
   for (std::size_t c = 0; c < batch.digests.size();) {
     std::size_t end = c;
     while (end < batch.digests.size() && !batch.digests[end].is_zero_chunk()) ++end;
@@ -135,7 +135,7 @@ void Writer::write_regions() {
 }
 
 void Writer::write_metadata() {
-  constexpr std::uint64_t items_at = 64 * KiB;
+  constexpr std::uint64_t items_at = 64 * kib;
   std::array<std::byte, 192> table{};
   std::array<std::byte, 40> items{};
   std::size_t count = 0, used = 0;
@@ -167,7 +167,7 @@ void Writer::write_table() {
     const std::uint64_t end = std::min<std::uint64_t>(first + piece, blocks_.size()), from = entry_of(first);
     bytes.assign((entry_of(end - 1) + 1 - from) * 8, std::byte{0});
     for (std::uint64_t i = first; i < end; ++i)
-      put_le<std::uint64_t>(bytes, (entry_of(i) - from) * 8, blocks_[i] != 0 ? blocks_[i] * MiB | fully_present : zero);
+      put_le<std::uint64_t>(bytes, (entry_of(i) - from) * 8, blocks_[i] != 0 ? blocks_[i] * mib | fully_present : zero);
     made_.file().write_at(table_at + from * 8, bytes);
   }
 }
