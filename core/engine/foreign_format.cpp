@@ -7,7 +7,7 @@ namespace kiln::engine {
 namespace {
 
 /// Longer than any block takes to unpack.
-constexpr Duration silence = std::chrono::seconds(30);
+constexpr Duration silence = std::chrono::seconds(10);
 
 /// The disk as the worker shows it, with its words where something fails.
 class ForeignReader final : public BlockReader {

@@ -107,6 +107,16 @@ Words last_words(const Limits& limits) {
           "--"};
 }
 
+/// The descriptors behind the mounts are the host's, and may be opened anew for writing by whoever owns the file: a
+/// program gets none of them. sh(1) knows those of one digit.
+Words closing_words(const Sandbox& box) {
+  if (box.inputs.empty()) return {};
+  if (first_passed + box.inputs.size() > 10) throw Error("a program in the sandbox can have 7 inputs at most");
+  std::string script = "exec";
+  for (std::size_t i = 0; i < box.inputs.size(); ++i) script += ' ' + std::to_string(first_passed + i) + "<&-";
+  return {"/bin/sh", "-c", script + "; exec \"$@\"", "sh"};
+}
+
 /// Where the program is for itself. One that is not below /usr is shown alone.
 std::string place_program(const std::string& program, Words& words) {
   const fs::path real = fs::canonical(require_program(program));
@@ -195,6 +205,7 @@ Boxed in_sandbox(const Command& command, const Sandbox& box) {
   add(words, {"--seccomp", std::to_string(first_passed + boxed.passed.size() - 1)});
   const std::string program = place_program(command.program, words);
   add(words, last_words(box.limits));
+  add(words, closing_words(box));
   words.push_back(program);
   add(words, command.args);
   boxed.command = command_of(words, command);

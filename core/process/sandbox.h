@@ -25,7 +25,8 @@ struct Limits {
 /// One program's sandbox: namespaces of its own (user, pid, net, ipc, uts, cgroup, mount), a filter of system calls, an
 /// empty environment, no capabilities. It dies with the thread that starts it.
 struct Sandbox {
-  /// Descriptors of regular files, open for reading only: /in/0, /in/1 … What they are called on the host is not told.
+  /// Descriptors of regular files, open for reading only: /in/0, /in/1 … What they are called on the host is not told,
+  /// and the program does not get the descriptors themselves. Seven at most.
   std::vector<int> inputs = {};
   /// Descriptors of sockets that it gets by their numbers, and may do with what it likes.
   std::vector<int> sockets = {};

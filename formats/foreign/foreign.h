@@ -2,6 +2,7 @@
 // What the containers that kiln leaves to QEMU have in common: kiln checks the headers and tables, and QEMU's driver
 // reads the disk in the sandbox.
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
@@ -44,12 +45,35 @@ class Foreign final : public FormatOf<Options> {
   }
 };
 
+/// Calls back with the number and the value of each entry of a little-endian table that is not zero. Read in pieces,
+/// and what is a hole of the file not at all: a small file may claim a large table.
+template <class T, class F>
+void each_entry(const File& file, std::uint64_t at, std::uint64_t count, F&& told) {
+  constexpr std::uint64_t step = 1u << 16;
+  std::vector<std::byte> piece;
+  for (std::uint64_t first = 0; first < count; first += step) {
+    const std::uint64_t data = file.seek(at + first * sizeof(T), true);
+    if (data == file.size() && at + count * sizeof(T) <= data) return;
+    if (data < file.size()) first = std::max(first, (data - at) / sizeof(T) / step * step);
+    if (first >= count) return;
+    piece.resize(std::min(step, count - first) * sizeof(T));
+    file.read_at(at + first * sizeof(T), piece);
+    for (std::size_t i = 0; i < piece.size() / sizeof(T); ++i)
+      if (const T value = get_le<T>(piece, i * sizeof(T)); value != 0) told(first + i, value);
+  }
+}
+
 /// Which units of a file hold something already.
 class Places {
  public:
   /// `unit`: bytes; what claim() takes are whole ones from `begin` on.
   Places(const File& file, std::uint64_t begin, std::uint64_t unit)
-      : file_(file), size_(file.size()), begin_(begin), unit_(unit) {}
+      : file_(file), size_(file.size()), begin_(begin), unit_(unit) {
+    if (size_ / unit_ > most_units)
+      throw refused(file.path().string() + " is larger than kiln can check", "convert it where it was made",
+                    {"a file of " + std::to_string(size_) + " bytes in units of " + std::to_string(unit_)})
+          .as(code::unsupported);
+  }
 
   /// Throws unless `count` units from byte `at` on are within the file and were free. `used`: bytes of the last one
   /// that must be there. `what` is for the evidence.
@@ -68,6 +92,8 @@ class Places {
   }
 
  private:
+  static constexpr std::uint64_t most_units = 1u << 30;  // 128 MiB of memory
+
   const File& file_;
   std::uint64_t size_, begin_, unit_;
   std::vector<bool> taken_;  // no longer than the file has units

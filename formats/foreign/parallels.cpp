@@ -63,13 +63,10 @@ void check_table(const File& file, const Header& h) {
   Places places(file, h.extended ? 0 : h.data, h.cluster);
   if (h.extended) places.claim(0, h.data / h.cluster, 1, "the header");
   const std::uint64_t clusters = (h.sectors * sector + h.cluster - 1) / h.cluster;
-  std::vector<std::byte> table(clusters * 4);
-  file.read_at(header_size, table);
-  for (std::uint64_t i = 0; i < clusters; ++i) {
-    const std::uint64_t entry = get_le<std::uint32_t>(table, i * 4);
+  each_entry<std::uint32_t>(file, header_size, clusters, [&](std::uint64_t i, std::uint64_t entry) {
     const std::uint64_t used = std::min(h.cluster, h.sectors * sector - i * h.cluster);
-    if (entry != 0) places.claim(entry * (h.extended ? h.cluster : sector), 1, used, "cluster " + std::to_string(i));
-  }
+    places.claim(entry * (h.extended ? h.cluster : sector), 1, used, "cluster " + std::to_string(i));
+  });
   if (h.extension != 0) places.claim(h.extension * sector, 1, h.cluster, "the extension");
 }
 

@@ -54,22 +54,14 @@ Header read_header(const File& file) {
   return h;
 }
 
-std::vector<std::byte> read_entries(const File& file, std::uint64_t at, std::uint64_t count) {
-  std::vector<std::byte> bytes(count * 8);
-  file.read_at(at, bytes);
-  return bytes;
-}
-
 /// One table of the second level, whose first cluster is the disk's number `first`.
 void check_clusters(const File& file, const Header& h, std::uint64_t at, std::uint64_t first, Places& places) {
   const std::uint64_t clusters = (h.size + h.cluster - 1) / h.cluster;
   const std::uint64_t count = std::min(h.entries(), clusters - first);
-  const std::vector<std::byte> table = read_entries(file, at, count);
-  for (std::uint64_t i = 0; i < count; ++i) {
-    const auto data = get_le<std::uint64_t>(table, i * 8);
+  each_entry<std::uint64_t>(file, at, count, [&](std::uint64_t i, std::uint64_t data) {
     const std::uint64_t used = std::min(h.cluster, h.size - (first + i) * h.cluster);
-    if (data != 0 && data != zero_cluster) places.claim(data, 1, used, "cluster " + std::to_string(first + i));
-  }
+    if (data != zero_cluster) places.claim(data, 1, used, "cluster " + std::to_string(first + i));
+  });
 }
 
 /// Every table and cluster lies in the file, and no two in one place: QEMU reads what is past the end as zeros.
@@ -79,13 +71,10 @@ void check_tables(const File& file, const Header& h) {
   places.claim(h.l1, h.table_clusters, h.cluster, "the L1 table");
   const std::uint64_t below = h.entries() * h.cluster;  // bytes of the disk for each entry
   const std::uint64_t count = (h.size + below - 1) / below;
-  const std::vector<std::byte> table = read_entries(file, h.l1, count);
-  for (std::uint64_t i = 0; i < count; ++i) {
-    const auto at = get_le<std::uint64_t>(table, i * 8);
-    if (at == 0) continue;
+  each_entry<std::uint64_t>(file, h.l1, count, [&](std::uint64_t i, std::uint64_t at) {
     places.claim(at, h.table_clusters, h.cluster, "L2 table " + std::to_string(i));
     check_clusters(file, h, at, i * h.entries(), places);
-  }
+  });
 }
 
 struct Qed {

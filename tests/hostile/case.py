@@ -84,8 +84,8 @@ def patch(path, *changes):
     with open(path, "r+b") as file:
         for change in changes:
             offset, data = change[0], change[1]
-            if len(change) == 3:
-                data = struct.pack(change[1], change[2])
+            if len(change) > 2:
+                data = struct.pack(change[1], *change[2:])
             file.seek(offset)
             file.write(data)
     return path

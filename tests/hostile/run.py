@@ -17,7 +17,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import case  # noqa: E402
-import ova, qcow2, raw, vdi, vhd, vhdx, vmdk  # noqa: E402,F401,E401
+import foreign, ova, qcow2, raw, vdi, vhd, vhdx, vmdk  # noqa: E402,F401,E401
 
 TIME, MEMORY = 10, 200 << 20
 IN_ACCESS, IN_OPEN = 1, 32
@@ -52,8 +52,32 @@ def resident(pid):
     return 0
 
 
+def adopt_orphans():
+    """Whatever a program leaves behind becomes a child of ours, in whatever group or session it is."""
+    pr_set_child_subreaper = 36
+    if ctypes.CDLL(None, use_errno=True).prctl(pr_set_child_subreaper, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl")
+
+
+def has_left_processes():
+    """What is about to end may do so for two seconds; the rest is killed."""
+    until = time.monotonic() + 2
+    while True:
+        try:
+            if os.waitpid(-1, os.WNOHANG) != (0, 0):
+                continue
+        except ChildProcessError:
+            return False
+        if time.monotonic() > until:
+            for child in pathlib.Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
+                os.kill(int(child), 9)
+                os.waitpid(int(child), 0)
+            return True
+        time.sleep(0.01)
+
+
 def run(command, folder):
-    """(exit code, standard output, seconds, bytes that it had in memory, whether a process of its group is left)"""
+    """(exit code, standard output, seconds, bytes that it had in memory, whether a process is left of it)"""
     out = folder / ".out"
     begin = time.monotonic()
     with open(out, "wb") as file:
@@ -68,22 +92,20 @@ def run(command, folder):
             os.killpg(process.pid, 9)
             code = process.wait()
     seconds = time.monotonic() - begin
-    try:
-        os.killpg(process.pid, 0)
-        left = True
-    except ProcessLookupError:
-        left = False
+    left = has_left_processes()
     text = out.read_bytes()
     out.unlink()
     return code, text, seconds, memory, left
 
 
 def state(folder):
-    """All that lies in a folder, with its content."""
+    """All that lies in a folder, with its content, or when it was written where that is large."""
     found = {}
     for path in sorted(folder.rglob("*")):
         if path.is_symlink() or not path.is_file():
             found[str(path.relative_to(folder))] = os.lstat(path).st_mode
+        elif path.stat().st_size > 1 << 28:
+            found[str(path.relative_to(folder))] = (path.stat().st_size, path.stat().st_blocks, path.stat().st_mtime_ns)
         else:
             found[str(path.relative_to(folder))] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
@@ -145,6 +167,7 @@ def compare(kiln, one, given, place):
 def main():
     kiln, part = os.path.abspath(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else ""
     wrong = 0
+    adopt_orphans()
     with tempfile.TemporaryDirectory(prefix="kiln-hostile-") as name:
         root = pathlib.Path(name)
         canary = Canary(root / "canary")

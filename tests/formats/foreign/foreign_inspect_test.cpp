@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <chrono>
 #include <map>
 
 #include "formats/foreign/foreign_files.h"
@@ -96,6 +97,34 @@ TEST_F(Inspect, Qed) {
     test::patch_le(file_, change.at, change.value);
     EXPECT_EQ(code_of("qed"), change.name) << change.at << ' ' << change.value;
   }
+}
+
+/// Tables of a GiB that a file of some KiB claims to have: neither read nor kept.
+TEST_F(Inspect, ALargeTableOfASmallFileCostsNothing) {
+  const auto begin = std::chrono::steady_clock::now();
+  sound("parallels");
+  test::patch_le<std::uint32_t>(file_, 28, 1);
+  test::patch_le<std::uint32_t>(file_, 32, 1u << 28);
+  test::patch_le<std::uint64_t>(file_, 36, 1u << 28);
+  test::patch_le<std::uint32_t>(file_, 48, (1u << 21) + 1);
+  test::patch_le<std::uint64_t>(file_, 64, 0);
+  fs::resize_file(file_, 64);
+  fs::resize_file(file_, 1ull << 40);
+  EXPECT_EQ(code_of("parallels"), code::unsupported);  // more sectors than can be kept apart
+  fs::resize_file(file_, 1ull << 33);
+  EXPECT_EQ(code_of("parallels"), "sound");
+
+  for (const char* made : {"raw", "file"}) fs::remove(dir_ / made);
+  sound("qed");
+  test::patch_le<std::uint32_t>(file_, 4, 64u << 20);
+  test::patch_le<std::uint32_t>(file_, 8, 16);
+  test::patch_le<std::uint32_t>(file_, 12, 1);
+  test::patch_le<std::uint64_t>(file_, 40, 64u << 20);
+  test::patch_le<std::uint64_t>(file_, 48, 64ull << 40);
+  fs::resize_file(file_, 64);
+  fs::resize_file(file_, 1ull << 40);
+  EXPECT_EQ(code_of("qed"), "sound");
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(3));
 }
 
 TEST_F(Inspect, QedTablesAndClusters) {
