@@ -39,11 +39,15 @@ class ForeignReader final : public BlockReader {
     } catch (const Error& error) {
       if (is_cancelled(error)) throw;
       std::vector<std::string> evidence = worker_->last_words();
+      const bool explained = !evidence.empty();  // else it was killed, or is too slow: that says nothing of the file
       evidence.insert(evidence.begin(), error.evidence().begin(), error.evidence().end());
       evidence.insert(evidence.begin(), error.what());
-      throw Error(name_ + " cannot be read by QEMU as " + driver_,
-                  "get a sound copy of the file, or convert it where it was made", std::move(evidence))
-          .as(code::damaged);
+      const Error failed(name_ + " cannot be read by QEMU as " + driver_,
+                         explained
+                             ? "get a sound copy of the file, or convert it where it was made"
+                             : "try it again where there is more time and memory, or convert it where it was made",
+                         std::move(evidence));
+      throw explained ? failed.as(code::damaged) : failed;
     }
   }
 
