@@ -357,6 +357,7 @@ const Table& mounted() {
 const Table& mounting() {
   static const Table table{
       {"mount", strings2(guestfs_mount, "mount DEVICE MOUNT-POINT")},
+      {"mount-ro", strings2(guestfs_mount_ro, "mount-ro DEVICE MOUNT-POINT")},
       {"mount-options", strings3(guestfs_mount_options, "mount-options OPTIONS DEVICE MOUNT-POINT")},
       {"mkmountpoint", strings1(guestfs_mkmountpoint, "mkmountpoint PATH")},
   };
@@ -382,11 +383,18 @@ std::string Session::call(const std::vector<std::string>& words) {
     state_->flush();
     return {};
   }
+  if (words[0] == "mount-os") {  // [read-only]: what was found, also after mounts by hand, without a new inspection
+    state_->flush();
+    if (!state_->root) state_->inspect();
+    state_->mount_os(words.size() > 1 && words[1] == "read-only");
+    return {};
+  }
   if (const Verb* verb = find_verb(mounting(), words)) {
     if (state_->mounted == State::Mounted::root) state_->flush();
     std::string reply = verb->run(up, words);
     state_->mounted = State::Mounted::by_hand;
-    state_->inspected = false;  // what was found before may not hold for what is made now
+    // What was found before may not hold for what is made now.
+    state_->inspected = state_->inspected && words[0] == "mount-ro";
     return reply;
   }
   if (const Verb* verb = find_verb(mounted(), words)) {

@@ -126,10 +126,8 @@ void Session::State::inspect() {
   for (const auto& [name, value] : root->facts) log(name + ": " + value);
 }
 
-guestfs_h* Session::State::files() {
+void Session::State::mount_os(bool read_only) {
   Appliance& up = running();
-  if (mounted != Mounted::nothing) return up.handle();
-  inspect();
   if (!root) {
     std::vector<std::string> found = up.list(guestfs_list_filesystems(up.handle()), "cannot list the file systems");
     std::vector<std::string> evidence;
@@ -140,8 +138,16 @@ guestfs_h* Session::State::files() {
                 "stages that edit files need one; an empty or a data disk can only be resized, converted and published",
                 std::move(evidence));
   }
-  mount_root(up, *root, listener.log);
+  mount_root(up, *root, listener.log, read_only);
   mounted = Mounted::root;
+}
+
+guestfs_h* Session::State::files() {
+  Appliance& up = running();
+  if (mounted == Mounted::nothing) {
+    inspect();
+    mount_os(false);
+  }
   return up.handle();
 }
 

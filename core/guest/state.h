@@ -31,6 +31,8 @@ struct Session::State {
   /// The handle with file systems mounted: those that call("mount", …) put there, or else the operating system's.
   guestfs_h* files();
   void inspect();
+  /// Mounts what the last inspection found; nothing may be mounted.
+  void mount_os(bool read_only);
   void make_socket_folder();
   void flush();
   void log(std::string_view line) const;
