@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <map>
 #include <optional>
 #include <sstream>
 
@@ -28,64 +29,36 @@ std::string fallback_name(const std::string& arch) {
   return name + ".EFI";
 }
 
-/// {device, mount point}, parents before children.
-using Mounts = std::vector<std::pair<std::string, std::string>>;
-
-/// A file system in the place of the system's own, which come back after it, whatever happened. They are mounted as
-/// they were: to be found anew they would have to be inspected, which takes as long as all checks.
-class MountedAlone {
- public:
-  MountedAlone(Guest& g, const std::string& device, const Mounts& before) : g_(g), before_(before) {
-    g_.call({"umount-all"});
-    try {
-      g_.call({"mount", device, "/"});
-      mounted_ = true;
-    } catch (const Error& error) {
-      if (is_cancelled(error)) throw;  // a damaged one holds no boot loader
-    }
+/// A damaged one holds no boot loader.
+bool mounts(Guest& g, const char* mount, const std::string& device) {
+  try {
+    g.call({mount, device, "/"});
+    return true;
+  } catch (const Error& error) {
+    if (is_cancelled(error)) throw;
+    return false;
   }
-  MountedAlone(const MountedAlone&) = delete;
-  MountedAlone& operator=(const MountedAlone&) = delete;
-  ~MountedAlone() {
-    try {
-      g_.call({"umount-all"});
-      for (const auto& [device, point] : before_) g_.call({"mount", device, point});
-    } catch (const Error&) {
-      give_up();
-    }
-  }
-  explicit operator bool() const { return mounted_; }
+}
 
- private:
-  /// With nothing mounted, the next call finds the system by itself; or says that the appliance is gone.
-  void give_up() {
-    try {
-      g_.call({"umount-all"});
-    } catch (const Error&) {
-    }
-  }
-
-  Guest& g_;
-  const Mounts& before_;
-  bool mounted_ = false;
-};
-
-/// Calls `work` with the folder below which each FAT file system's files are; one that the system does not mount is
-/// mounted alone for it.
-void for_each_fat(Guest& g, const std::function<void(const std::string& device, const std::string& folder)>& work) {
-  Mounts mounted;
+/// Calls `work` with the folder below which each FAT file system's files are. One that the system does not mount comes
+/// last, and takes the place of the system, which comes back after all of them. A `work` that throws ends the stage.
+void for_each_fat(const System& system, const char* mount,
+                  const std::function<void(const std::string& device, const std::string& folder)>& work) {
+  Guest& g = system.guest;
+  std::map<std::string, std::string> mounted;
   std::istringstream in(g.call({"mountpoints"}));
-  for (std::string point, device; in >> point >> device;) mounted.emplace_back(device, point);
+  for (std::string point, device; in >> point >> device;) mounted.emplace(device, point == "/" ? "" : point);
+  std::vector<std::string> others;
   for (const Volume& volume : volumes_of(g)) {
     if (volume.type != "vfat") continue;
-    const auto at = std::ranges::find(mounted, volume.device, &std::pair<std::string, std::string>::first);
-    if (at != mounted.end()) {
-      work(volume.device, at->second == "/" ? "" : at->second);
-      continue;
-    }
-    const MountedAlone alone(g, volume.device, mounted);
-    if (alone) work(volume.device, "");
+    const auto at = mounted.find(volume.device);
+    at != mounted.end() ? work(volume.device, at->second) : others.push_back(volume.device);
   }
+  for (const std::string& device : others) {
+    g.call({"umount-all"});
+    if (mounts(g, mount, device)) work(device, "");
+  }
+  if (!others.empty()) mount_system(g, system.read_only);
 }
 
 /// An installed boot loader, the one to be preferred first: shim starts the others when Secure Boot is on.
@@ -114,6 +87,40 @@ Finding no_fallback(const std::string& device, const std::string& path, const st
           .mendable = loader.has_value()};
 }
 
+/// {from, to}
+using Copies = std::vector<std::pair<std::string, std::string>>;
+
+/// What has to lie at the fallback path: the loader last, because it is what everybody takes for the whole.
+Copies copies_for(Guest& g, const std::string& loader, const std::string& target, const std::string& machine,
+                  const std::string& name) {
+  Copies out;
+  // shim looks for what it starts beside itself.
+  for (const std::string& other : {"grub" + machine + ".efi", "mm" + machine + ".efi"}) {
+    const std::string beside = loader.substr(0, loader.rfind('/') + 1) + other;
+    if (beside != loader && g.exists(beside) && !g.exists(target + other)) out.emplace_back(beside, target + other);
+  }
+  out.emplace_back(loader, target + name);
+  return out;
+}
+
+/// All of them or none: an EFI system partition is small, and half a loader hides that there is none. Returns what
+/// went wrong.
+std::optional<Error> copy_all(Guest& g, const Copies& copies) {
+  std::vector<std::string> written;
+  try {
+    for (const auto& [from, to] : copies) {
+      const std::string content = g.read(from, loader_limit);
+      written.push_back(to);
+      g.write(to, content);
+    }
+    return std::nullopt;
+  } catch (const Error& error) {
+    for (const std::string& path : written) g.remove(path);
+    if (is_cancelled(error)) throw;
+    return error;
+  }
+}
+
 }  // namespace
 
 Findings look_at_boot(const System& system) {
@@ -121,7 +128,7 @@ Findings look_at_boot(const System& system) {
   Findings out;
   bool any = has_bios_loader(g);
   const std::string path = "/EFI/BOOT/" + fallback_name(system.arch);
-  for_each_fat(g, [&](const std::string& device, const std::string& folder) {
+  for_each_fat(system, "mount-ro", [&](const std::string& device, const std::string& folder) {
     if (!g.is_directory(folder + "/EFI")) return;
     any = any || g.exists(folder + path);
     if (!g.exists(folder + path)) out.push_back(no_fallback(device, path, loader_in(g, folder, system.arch)));
@@ -135,23 +142,24 @@ Findings look_at_boot(const System& system) {
   return out;
 }
 
-Findings mend_boot(const System& system) {
+Mended mend_boot(const System& system) {
   Guest& g = system.guest;
-  Findings out;
-  const std::string target = "/EFI/BOOT/", name = fallback_name(system.arch), machine = machine_name(system.arch);
-  for_each_fat(g, [&](const std::string& device, const std::string& folder) {
+  Mended out{.writes_labels = false};
+  const std::string name = fallback_name(system.arch), machine = machine_name(system.arch);
+  for_each_fat(system, "mount", [&](const std::string& device, const std::string& folder) {
+    const std::string target = folder + "/EFI/BOOT/";
     const auto loader = loader_in(g, folder, system.arch);
-    if (!loader || g.exists(folder + target + name)) return;
+    if (!loader || g.exists(target + name)) return;
     g.make_directory(folder + "/EFI/BOOT");
-    g.write(folder + target + name, g.read(*loader, loader_limit));
-    // shim looks for what it starts beside itself.
-    for (const std::string& other : {"grub" + machine + ".efi", "mm" + machine + ".efi"}) {
-      const std::string beside = loader->substr(0, loader->rfind('/') + 1) + other;
-      if (beside != *loader && g.exists(beside)) g.write(folder + target + other, g.read(beside, loader_limit));
-    }
-    out.push_back({.code = std::string(code::no_uefi_fallback),
-                   .what = "mended: the boot loader was copied to where any UEFI firmware looks",
-                   .evidence = {device + ": " + *loader + " → " + target + name}});
+    const std::optional<Error> error = copy_all(g, copies_for(g, *loader, target, machine, name));
+    if (error)
+      out.not_done.push_back({.code = std::string(code::no_uefi_fallback),
+                              .what = "the boot loader could not be copied: " + std::string(error->what()),
+                              .evidence = error->evidence()});
+    else
+      out.done.push_back({.code = std::string(code::no_uefi_fallback),
+                          .what = "mended: the boot loader was copied to where any UEFI firmware looks",
+                          .evidence = {device + ": " + *loader + " → /EFI/BOOT/" + name}});
   });
   return out;
 }

@@ -9,6 +9,6 @@ namespace kiln::preflight {
 /// BootLoaderMissing: neither that nor what a BIOS starts was found.
 Findings look_at_boot(const System&);
 /// Copies the installed boot loader there.
-Findings mend_boot(const System&);
+Mended mend_boot(const System&);
 
 }  // namespace kiln::preflight

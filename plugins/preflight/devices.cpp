@@ -60,13 +60,11 @@ Named by_kernel_name(std::string_view name, const std::vector<Volume>& all) {
   return out;
 }
 
-/// "pci-0000:00:10.0-scsi-0:0:0:0-part1": nobody knows which disk that was, so it is taken for the only one.
-Named by_path(std::string_view name, const std::vector<Volume>& all) {
-  Named out{.device = true, .unstable = true};
-  const std::size_t part = name.rfind("-part");
-  const std::string_view number = part == std::string_view::npos ? "" : name.substr(part + 5);
-  if (number.empty() || digits(number)) out.volume = by_device(all, "/dev/sda" + std::string(number));
-  return out;
+/// "pci-0000:00:10.0-scsi-0:0:0:0-part1", "ata-QEMU_HARDDISK_QM1-part1": nobody knows which disk that was. Volumes of
+/// LVM and arrays keep theirs: "dm-uuid-LVM-…" (udev, 13-dm-disk.rules, 63-md-raid-arrays.rules).
+Named by_attachment(std::string_view name) {
+  const bool stays = name.starts_with("dm-") || name.starts_with("lvm-") || name.starts_with("md-");
+  return {.device = true, .unstable = !stays, .told = false};
 }
 
 template <class Same>
@@ -95,6 +93,21 @@ std::vector<Volume> volumes_of(Guest& g) {
   return out;
 }
 
+void mount_system(Guest& g, bool read_only) {
+  g.call({"umount-all"});
+  read_only ? g.call({"mount-os", "read-only"}) : g.call({"mount-os"});
+}
+
+std::string disk_of(std::string_view name) {
+  if (!name.starts_with("/dev/")) return {};
+  name.remove_prefix(5);
+  if (!is_kernel_name(name)) return {};
+  const std::size_t end = name.find_last_not_of("0123456789") + 1;
+  const bool numbered = name.starts_with("nvme") || name.starts_with("mmcblk");  // "nvme0n1", and with "p1" behind
+  if (!numbered) return std::string(name.substr(0, end));
+  return std::string(end > 1 && name[end - 1] == 'p' ? name.substr(0, end - 1) : name);
+}
+
 Named find_named(std::string_view name, const std::vector<Volume>& all) {
   const auto after = [&](std::string_view start) -> std::optional<std::string> {
     if (!name.starts_with(start)) return std::nullopt;
@@ -110,7 +123,7 @@ Named find_named(std::string_view name, const std::vector<Volume>& all) {
   for (const char* start : {"PARTUUID=", "PARTLABEL=", "/dev/disk/by-part", "/dev/md", "/dev/zvol"})
     if (after(start)) return {.device = true, .told = false};
   for (const char* start : {"/dev/disk/by-path/", "/dev/disk/by-id/"})
-    if (const auto path = after(start)) return by_path(*path, all);
+    if (const auto path = after(start)) return by_attachment(*path);
   if (const auto mapping = after("/dev/mapper/")) return by_mapping(of_mapper(*mapping), all);
   const auto rest = after("/dev/");
   if (!rest) return {};

@@ -8,6 +8,6 @@ namespace kiln::preflight {
 /// FstabForeignMount, FstabUnstableName.
 Findings look_at_fstab(const System&);
 /// Names that change become UUID=….
-Findings mend_fstab(const System&);
+Mended mend_fstab(const System&);
 
 }  // namespace kiln::preflight

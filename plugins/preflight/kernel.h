@@ -8,6 +8,6 @@ namespace kiln::preflight {
 /// VirtioNotInstall, for each kernel; and when there is no kernel at all, BootLoaderMissing.
 Findings look_at_kernels(const System&);
 /// initramfs-tools and dracut are told to include the drivers, and make every initramfs anew.
-Findings mend_kernels(const System&);
+Mended mend_kernels(const System&);
 
 }  // namespace kiln::preflight

@@ -37,7 +37,7 @@ Findings look_at_network(const System& system) {
   return {out};
 }
 
-Findings mend_network(const System& system) {
+Mended mend_network(const System& system) {
   Guest& g = system.guest;
   Finding done{.code = std::string(code::static_network), .what = "mended: the network asks DHCP"};
   for_each_static(g,
@@ -51,7 +51,7 @@ Findings mend_network(const System& system) {
                   });
   if (done.evidence.empty()) return {};
   shorten(done.evidence);
-  return {done};
+  return {.done = {done}};
 }
 
 }  // namespace kiln::preflight

@@ -8,6 +8,6 @@ namespace kiln::preflight {
 /// StaticNetwork, one for all files: ifupdown, netplan, NetworkManager, systemd-networkd, ifcfg.
 Findings look_at_network(const System&);
 /// They become DHCP. Each file's original is kept in /var/lib/kiln/saved.
-Findings mend_network(const System&);
+Mended mend_network(const System&);
 
 }  // namespace kiln::preflight

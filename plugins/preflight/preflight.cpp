@@ -62,39 +62,47 @@ class Look {
     tell(look_at_limits(profile_, ctx_.facts(), ctx_.disk_size(), disks));
     Facts os;
     ctx_.progress({Progress::Unit::operations, 0, 0, "starting the appliance"});
-    tell(look_at_disk(ctx_.guest(), os));
-    const System system{ctx_.guest(), os.contains("os.arch") ? os["os.arch"] : "x86_64", disks > 1};
+    tell(look_at_disk(ctx_.guest(), os, !params_.fix));
+    const System system{.guest = ctx_.guest(),
+                        .arch = os.contains("os.arch") ? os["os.arch"] : "x86_64",
+                        .root = os["os.root"],
+                        .several_disks = disks > 1,
+                        .read_only = !params_.fix,
+                        .stop = ctx_.stop()};
     const std::vector<Survey>& surveys = surveys_for(os.contains("os.type") ? os["os.type"] : "");
     for (std::size_t i = 0; i < surveys.size(); ++i) {
       ctx_.progress(
           {Progress::Unit::operations, static_cast<double>(i), static_cast<double>(surveys.size()), surveys[i].name});
       run(surveys[i], system);
     }
-    if (mended_ > 0) relabel_at_boot(ctx_.guest());
+    if (relabel_) relabel_at_boot(ctx_.guest());
+    ctx_.guest().call({"umount-all"});  // the next stage may write
     finish();
   }
 
  private:
   void run(const Survey& check, const System& system) {
     Findings found = check.look(system);
-    if (params_.fix && check.mend != nullptr && !found.empty()) {
+    if (params_.fix && check.mend != nullptr && std::ranges::any_of(found, &Finding::mendable)) {
       mend(check, system);
       found = check.look(system);
     }
     tell(std::move(found));
   }
 
-  /// What cannot be mended stays a finding.
+  /// What cannot be mended stays a finding. What may be half mended must not be published.
   void mend(const Survey& check, const System& system) {
     try {
-      for (const Finding& done : check.mend(system)) {
-        ctx_.found(done);
-        if (done.what.starts_with("mended")) ++mended_;
-      }
+      const Mended mended = check.mend(system);
+      for (const Finding& done : mended.done) ctx_.found(done);
+      for (const Finding& note : mended.not_done) ctx_.found(note);
+      mended_ += mended.done.size();
+      relabel_ = relabel_ || (!mended.done.empty() && mended.writes_labels);
     } catch (const Error& error) {
       if (is_cancelled(error)) throw;
-      ctx_.warn("mending the " + check.name + " failed: " + error.what());
-      for (const std::string& line : error.evidence()) ctx_.log(line);
+      throw Error("mending the " + check.name + " failed: " + error.what(),
+                  "the disk may be half mended: mend it in the machine, or go on without fix (--fix)",
+                  error.evidence());
     }
   }
 
@@ -141,6 +149,7 @@ class Look {
   Profile profile_;
   Findings all_;
   std::size_t mended_ = 0;
+  bool relabel_ = false;
 };
 
 class Preflight final : public StageOf<Params> {

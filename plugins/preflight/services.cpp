@@ -52,8 +52,8 @@ Findings look_at_cloud_init(const System& system) {
     out.what = "cloud-init is not installed";
     out.evidence = {"/usr/bin/cloud-init: no such file"};
     out.hint =
-        "install it in the machine before it is exported; a package that is at hand goes in with the stage "
-        "customize: copy_in, then run";
+        "install it in the machine before it is exported: the appliance has no network and reaches no repository; a "
+        "package that is at hand goes in with the stage customize: copy_in, then run";
     return {out};
   }
   if (!g.exists(switched_off)) return {};
@@ -64,17 +64,12 @@ Findings look_at_cloud_init(const System& system) {
   return {out};
 }
 
-Findings mend_cloud_init(const System& system) {
-  Guest& g = system.guest;
-  if (!has_cloud_init(g))
-    return {{.code = std::string(code::no_cloud_init),
-             .what = "cloud-init cannot be installed: the appliance has no network, so it reaches no repository",
-             .hint = "install it in the machine, or bring its packages along with the stage customize"}};
-  if (!g.exists(switched_off)) return {};
-  g.remove(switched_off);
-  return {{.code = std::string(code::no_cloud_init),
-           .what = "mended: cloud-init is no longer switched off",
-           .evidence = {std::string(switched_off) + " was removed"}}};
+Mended mend_cloud_init(const System& system) {
+  system.guest.remove(switched_off);
+  return {.done = {{.code = std::string(code::no_cloud_init),
+                    .what = "mended: cloud-init is no longer switched off",
+                    .evidence = {std::string(switched_off) + " was removed"}}},
+          .writes_labels = false};
 }
 
 Findings look_at_guest_tools(const System& system) {

@@ -2,6 +2,7 @@
 
 #include <kiln/text.h>
 
+#include "devices.h"
 #include "text.h"
 
 namespace kiln::preflight {
@@ -27,7 +28,7 @@ std::vector<std::string> shown(const std::vector<std::string>& all) {
 
 }  // namespace
 
-Findings look_at_disk(Guest& g, Facts& os) {
+Findings look_at_disk(Guest& g, Facts& os, bool read_only) {
   const std::vector<std::string> file_systems = g.filesystems();
   Findings out;
   bool any = false;
@@ -50,7 +51,10 @@ Findings look_at_disk(Guest& g, Facts& os) {
   try {
     g.call({"umount-all"});  // what somebody has mounted by hand is in the inspection's way
     os = g.os();
-    if (os.empty()) out.push_back(no_root(shown(file_systems)));
+    if (os.empty())
+      out.push_back(no_root(shown(file_systems)));
+    else
+      mount_system(g, read_only);
   } catch (const Error& error) {  // several systems, or a root file system that cannot be mounted
     if (is_cancelled(error)) throw;
     Finding finding = no_root(error.evidence());

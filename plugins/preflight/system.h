@@ -6,7 +6,7 @@
 namespace kiln::preflight {
 
 /// PartitionNotPresent, RootPartitionNotFound, Encrypted. Starts the appliance; `os` becomes what was found there,
-/// empty when none was.
-Findings look_at_disk(Guest&, Facts& os);
+/// empty when none was. Its file systems are mounted.
+Findings look_at_disk(Guest&, Facts& os, bool read_only);
 
 }  // namespace kiln::preflight

@@ -17,6 +17,17 @@ class Boot : public testing::Test, protected PreflightRun {
     file("/boot/efi/EFI/debian/shimx64.efi") = "shim";
     file("/boot/efi/EFI/debian/mmx64.efi") = "keys";
   }
+
+  /// What was mounted and unmounted, in order.
+  std::vector<std::string> mounting() {
+    std::vector<std::string> out;
+    for (const auto& words : guest().calls) {
+      if (words[0].find("mount") == std::string::npos || words[0] == "mountpoints") continue;
+      out.push_back(words[0]);
+      for (std::size_t i = 1; i < words.size(); ++i) out.back() += ' ' + words[i];
+    }
+    return out;
+  }
 };
 
 TEST_F(Boot, NeedsTheFallbackPath) {
@@ -43,9 +54,27 @@ TEST_F(Boot, LooksIntoASystemPartitionThatIsNotMounted) {
   guest().call_results["mountpoints"] = "/ /dev/sda2\n";
   file("/EFI/centos/grubx64.efi") = "grub";
   EXPECT_THAT(found(), ElementsAre("UefiFallbackMissing warning"));
-  EXPECT_THAT(guest().calls, testing::IsSupersetOf(
-                                 std::vector<std::vector<std::string>>{{"umount-all"}, {"mount", "/dev/sda1", "/"}}));
-  EXPECT_EQ(guest().calls.back(), (std::vector<std::string>{"mount", "/dev/sda2", "/"})) << "as it was";
+  EXPECT_THAT(mounting(), ElementsAre("umount-all", "umount-all", "mount-os read-only", "umount-all",
+                                      "mount-ro /dev/sda1 /", "umount-all", "mount-os read-only", "umount-all"))
+      << "a look changes nothing, and the system comes back as it was found";
+  guest().calls.clear();
+  mended();
+  EXPECT_EQ(file("/EFI/BOOT/BOOTX64.EFI"), "grub");
+  EXPECT_THAT(mounting(), testing::IsSupersetOf({"mount-os", "mount-ro /dev/sda1 /", "mount /dev/sda1 /"}));
+}
+
+TEST_F(Boot, LeavesNoHalfOfALoader) {
+  file("/boot/efi/EFI/debian/shimx64.efi") = std::string((64u << 20) + 1, 'x');
+  EXPECT_THAT(mended(), ElementsAre("UefiFallbackMissing note", "UefiFallbackMissing warning"));
+  EXPECT_THAT(ctx.findings[0].what, HasSubstr("could not be copied: /boot/efi/EFI/debian/shimx64.efi is larger"));
+  EXPECT_THAT(guest().glob("/boot/efi/EFI/BOOT/*"), ElementsAre()) << "what was copied before it is gone";
+  EXPECT_EQ(ctx.summed_up, "1 finding: UefiFallbackMissing");
+}
+
+TEST_F(Boot, RelabelsNoSystemWhoseFilesAreAsTheyWere) {
+  file("/etc/selinux/config") = "SELINUX=enforcing\n";
+  EXPECT_THAT(mended(), ElementsAre("UefiFallbackMissing note"));
+  EXPECT_FALSE(guest().exists("/.autorelabel"));
 }
 
 TEST_F(Boot, MayBeForNoFirmwareAtAll) {

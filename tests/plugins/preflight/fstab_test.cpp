@@ -50,27 +50,21 @@ TEST_F(Fstab, LeavesAloneWhatMayFailOrIsNoDisk) {
 }
 
 TEST_F(Fstab, GivesDisksStableNames) {
-  guest().devices = {"/dev/sda ext4", "/dev/sda1 ext4", "/dev/vg/root xfs"};
+  guest().devices = {"/dev/sda ext4", "/dev/sda1 ext4", "/dev/sda5 swap", "/dev/vg/root xfs"};
   const std::string before =
       "/dev/sda1\t/  ext4 errors=remount-ro 0 1\n"
-      "/dev/vda1 /a ext4 defaults 0 2\n"
-      "/dev/nvme0n1p1 /b ext4 defaults 0 2\n"
-      "/dev/disk/by-path/pci-0000:00:10.0-scsi-0:0:0:0-part1 /c ext4 defaults 0 2\n"
-      "/dev/disk/by-id/ata-QEMU_HARDDISK_QM1-part1 /d ext4 defaults 0 2\n"
+      "/dev/sda5 none swap sw 0 0\n"
       "/dev/mapper/vg-root /e xfs defaults 0 2\n";
   file("/etc/fstab") = before;
   EXPECT_THAT(found(), ElementsAre("FstabUnstableName warning"));
-  EXPECT_EQ(finding("FstabUnstableName").evidence.size(), 5u);
+  EXPECT_EQ(finding("FstabUnstableName").evidence.size(), 2u);
   EXPECT_TRUE(finding("FstabUnstableName").mendable);
   EXPECT_EQ(file("/etc/fstab"), before) << "a look changes nothing";
 
   EXPECT_THAT(mended(), ElementsAre("FstabUnstableName note"));
   EXPECT_EQ(file("/etc/fstab"),
             "UUID=0b1e-52\t/  ext4 errors=remount-ro 0 1\n"
-            "UUID=0b1e-52 /a ext4 defaults 0 2\n"
-            "UUID=0b1e-52 /b ext4 defaults 0 2\n"
-            "UUID=0b1e-52 /c ext4 defaults 0 2\n"
-            "UUID=0b1e-52 /d ext4 defaults 0 2\n"
+            "UUID=0b1e-52 none swap sw 0 0\n"
             "/dev/mapper/vg-root /e xfs defaults 0 2\n");
   EXPECT_EQ(ctx.summed_up, "1 mended, 0 findings");
   EXPECT_FALSE(guest().exists("/.autorelabel"));
@@ -78,6 +72,50 @@ TEST_F(Fstab, GivesDisksStableNames) {
   file("/etc/selinux/config") = "SELINUX=enforcing\n";
   mended();
   EXPECT_TRUE(guest().exists("/.autorelabel")) << "what is written from outside has no label";
+  for (const char* disk : {"/dev/vda", "/dev/xvda", "/dev/nvme0n1p", "/dev/mmcblk0p"}) {
+    file("/etc/fstab") = std::string(disk) + "1 / ext4 defaults 0 1\n" + disk + "5 none swap sw\n";
+    EXPECT_THAT(mended(), ElementsAre("FstabUnstableName note")) << disk;
+  }
+}
+
+TEST_F(Fstab, TakesNoOtherDiskForThisOne) {
+  ctx.known_parts.push_back({"data", "disk1", nullptr});
+  const std::string others =
+      "/dev/disk/by-path/pci-0000:00:10.0-scsi-0:0:1:0-part1 /data ext4 defaults 0 2\n"
+      "/dev/disk/by-id/scsi-0DO_Volume_data-part1 /mnt/vol ext4 defaults 0 2\n";
+  const std::string srv = "/dev/vda1 /srv ext4 defaults 0 2\n";
+  for (const std::string& line : {others, srv, "UUID=0b1e-52 / ext4\n" + srv, "/dev/sda1 / ext4 defaults 0 1\n" + srv,
+                                  std::string("/dev/sda9 / ext4\n") + srv}) {
+    file("/etc/fstab") = line;
+    mended();
+    EXPECT_EQ(file("/etc/fstab"), line);
+    EXPECT_FALSE(finding("FstabUnstableName").mendable) << line;
+    EXPECT_FALSE(finding("FstabUnstableName").evidence.empty()) << line;
+  }
+  ctx.known_parts.clear();
+  file("/etc/fstab") = "UUID=0b1e-52 / ext4 defaults 0 1\n/dev/sda1 /srv ext4 defaults 0 2\n";
+  EXPECT_THAT(mended(), ElementsAre("FstabUnstableName warning")) << "another line mounts that already";
+  guest().facts["os.root"] = "/dev/vg/root";
+  file("/etc/fstab") = "/dev/sda1 / ext4 defaults 0 1\n";
+  EXPECT_THAT(mended(), ElementsAre("FstabUnstableName warning")) << "the root is elsewhere";
+}
+
+TEST_F(Fstab, KnowsASubvolumeOfBtrfs) {
+  guest().devices = {"/dev/sda1 btrfs", "btrfsvol:/dev/sda1/@ btrfs"};
+  guest().facts["os.root"] = "btrfsvol:/dev/sda1/@";
+  file("/etc/fstab") = "/dev/sda1 / btrfs subvol=@ 0 1\nUUID=0b1e-52 /home btrfs subvol=@home 0 2\n";
+  EXPECT_THAT(mended(), ElementsAre("FstabUnstableName note"));
+}
+
+TEST_F(Fstab, KnowsWhatStays) {
+  file("/etc/fstab") =
+      "/dev/disk/by-id/dm-uuid-LVM-0VQ1 / ext4 defaults 0 1\n"
+      "/dev/disk/by-id/dm-name-ubuntu--vg-ubuntu--lv /a ext4 defaults 0 1\n"
+      "/dev/disk/by-id/md-uuid-1:2 /b ext4 defaults 0 1\n"
+      "/dev/disk/by-id/lvm-pv-uuid-1 /c ext4 defaults 0 1\n";
+  EXPECT_THAT(found(), ElementsAre());
+  file("/etc/fstab") = "/dev/disk/by-id/wwn-0x5000 /d ext4 defaults 0 1\n";
+  EXPECT_THAT(found(), ElementsAre("FstabUnstableName warning")) << "that it is elsewhere cannot be said";
 }
 
 TEST_F(Fstab, CannotNameWhatHasNoName) {
@@ -114,6 +152,29 @@ TEST_F(Fstab, IsNotTheOnlyOneThatNamesTheRoot) {
   file("/boot/grub/grub.cfg") = "  linux /boot/vmlinuz-6.1 root=/dev/sdb7\n";
   EXPECT_THAT(mended(), ElementsAre("FstabUnstableName warning"));
   EXPECT_FALSE(finding("FstabUnstableName").mendable) << "that is not this disk";
+  file("/boot/grub/grub.cfg") = "  linux /vmlinuz root=/dev/sda1\n  linux /other root=/dev/sdb2\n";
+  EXPECT_THAT(mended(), ElementsAre("FstabUnstableName warning")) << "which of the two is not said";
+  guest().devices.push_back("/dev/sda2 ext4");
+  file("/boot/grub/grub.cfg") = "  linux /vmlinuz root=/dev/sda2\n";
+  EXPECT_THAT(mended(), ElementsAre("FstabUnstableName warning")) << "that is not the root";
+}
+
+TEST_F(Fstab, FindsTheRootThatGrubKeepsElsewhere) {
+  file("/boot/efi/EFI/redhat/grub.cfg") = "  linuxefi /vmlinuz root=/dev/sda1 ro\n";
+  std::string& environment = file("/boot/grub2/grubenv");
+  environment = "# GRUB Environment Block\nsaved_entry=a\nkernelopts=root=/dev/sda1 ro\n";
+  environment.resize(1024, '#');
+  EXPECT_THAT(found(), ElementsAre("FstabUnstableName warning"));
+  EXPECT_EQ(finding("FstabUnstableName").evidence.size(), 2u);
+  EXPECT_THAT(mended(), ElementsAre("FstabUnstableName note"));
+  EXPECT_EQ(file("/boot/efi/EFI/redhat/grub.cfg"), "  linuxefi /vmlinuz root=UUID=0b1e-52 ro\n");
+  EXPECT_THAT(environment,
+              testing::StartsWith("# GRUB Environment Block\nsaved_entry=a\nkernelopts=root=UUID=0b1e-52 ro\n##"));
+  EXPECT_EQ(environment.size(), 1024u);
+  environment = "kernelopts=root=/dev/sda1 " + std::string(995, 'x') + "\n";
+  const std::string full = environment;
+  EXPECT_THAT(mended(), ElementsAre("FstabUnstableName warning"));
+  EXPECT_EQ(environment, full) << "it has no room";
 }
 
 TEST_F(Fstab, IsReadLikeAStrangersFile) {

@@ -45,6 +45,7 @@ class PreflightRun {
     files["/etc/fstab"] = "# <file system>\nUUID=0b1e-52 / ext4 defaults 0 1\nproc /proc proc defaults 0 0\n";
     files["/usr/bin/cloud-init"] = "program";
     guest().call_results["vfs-uuid"] = "0b1e-52\n";
+    guest().facts["os.root"] = "/dev/sda1";
     ctx.size = 8ull << 30;
   }
 
