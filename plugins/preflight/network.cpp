@@ -14,6 +14,8 @@ template <class Work>
 void for_each_static(Guest& g, Work work) {
   for (const NetworkFiles& kind : network_files())
     for (const std::string& path : glob_all(g, kind.patterns)) {
+      const std::string name = path.substr(path.rfind('/') + 1);
+      if (name.starts_with("ifcfg-") && !is_card(name.substr(6))) continue;
       const Lines lines = lines_of(text_of(g, path).value_or(""));
       const std::vector<std::size_t> marks = kind.marks(lines);
       if (!marks.empty()) work(kind, path, lines, marks);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
+#include <set>
 #include <string_view>
 
 #include "text.h"
@@ -20,11 +22,26 @@ void comment_out(std::string& line) {
   line.insert(0, "# kiln: ");
 }
 
+}  // namespace
+
+bool is_card(std::string_view name) {
+  static constexpr std::array<std::string_view, 15> made{"wg",     "tun",   "tap",   "br",   "virbr",
+                                                         "bond",   "team",  "dummy", "vlan", "veth",
+                                                         "docker", "vxlan", "gre",   "sit",  "vti"};
+  return name != "lo" && name.find_first_of(":.") == std::string_view::npos &&
+         std::ranges::none_of(made, [&](std::string_view start) { return name.starts_with(start); });
+}
+
+namespace {
+
 // --- ifupdown: interfaces(5)
 
+bool is_stanza(const std::vector<std::string>& words) {
+  return words.size() >= 4 && words[0] == "iface" && words[2].starts_with("inet");
+}
+
 bool is_static_stanza(const std::vector<std::string>& words) {
-  return words.size() >= 4 && words[0] == "iface" && words[1] != "lo" && words[2].starts_with("inet") &&
-         words[3] == "static";
+  return is_stanza(words) && words[3] == "static" && is_card(words[1]);
 }
 
 bool begins_stanza(const std::vector<std::string>& words) {
@@ -40,22 +57,33 @@ Marks marks_of_interfaces(const Lines& lines) {
   return out;
 }
 
+/// What belongs to the address: routes too, which nobody but a command may add.
+bool goes_with_address(const std::vector<std::string>& words) {
+  static constexpr std::array<std::string_view, 7> fixed{"address",   "netmask",   "gateway",    "network",
+                                                         "broadcast", "hwaddress", "pointopoint"};
+  static constexpr std::array<std::string_view, 6> hooks{"up", "pre-up", "post-up", "down", "pre-down", "post-down"};
+  const auto is_way = [](const std::string& word) { return word == "via" || word == "gw"; };
+  return one_of(words[0], fixed) || words[0].starts_with("dns-") ||
+         (one_of(words[0], hooks) && std::ranges::any_of(words, is_way));
+}
+
+/// Cards have a stanza for each of their addresses; one asks for all.
 bool mend_interfaces(Lines& lines) {
-  static constexpr std::array<std::string_view, 9> fixed{"address",   "netmask",        "gateway",
-                                                         "network",   "broadcast",      "dns-nameservers",
-                                                         "hwaddress", "dns-nameserver", "pointopoint"};
-  bool within = false;
+  const auto key = [](const std::vector<std::string>& words) { return words[1] + ' ' + words[2]; };
+  std::set<std::string, std::less<>> asking;
+  for (const std::string& line : lines)
+    if (const auto words = words_of(line); is_stanza(words) && !is_static_stanza(words)) asking.insert(key(words));
+  enum class Within { other, changed, dropped } within = Within::other;
   for (std::string& line : lines) {
     const std::vector<std::string> words = words_of(line);
-    if (words.empty()) continue;
+    if (words.empty() || words[0].starts_with('#')) continue;
     if (is_static_stanza(words)) {
-      within = true;
-      line = "iface " + words[1] + ' ' + words[2] + (words[2] == "inet6" ? " auto" : " dhcp");
+      within = asking.insert(key(words)).second ? Within::changed : Within::dropped;
+      if (within == Within::changed) line = "iface " + key(words) + (words[2] == "inet6" ? " auto" : " dhcp");
     } else if (begins_stanza(words)) {
-      within = false;
-    } else if (within && one_of(words[0], fixed)) {
-      comment_out(line);
+      within = Within::other;
     }
+    if (within == Within::dropped || (within == Within::changed && goes_with_address(words))) comment_out(line);
   }
   return true;
 }
@@ -92,47 +120,70 @@ bool is_ip(const Entry& e) {
   return e.section == "ipv4" || e.section == "ipv6";
 }
 
-bool is_card(const Entry& e) {
+bool is_address_of_card(const Entry& e) {
   return (e.section == "ethernet" || e.section == "802-3-ethernet") && e.key == "mac-address";
+}
+
+/// A tunnel, a bridge, a bond: nobody but this file knows its address.
+bool is_made(const Entry& e) {
+  static constexpr std::array<std::string_view, 4> cards{"ethernet", "802-3-ethernet", "wifi", "802-11-wireless"};
+  if (e.section != "connection") return false;
+  return (e.key == "type" && !one_of(e.value, cards)) || (e.key == "interface-name" && !is_card(e.value));
 }
 
 Marks marks_of_keyfile(const Lines& lines) {
   Marks out;
+  bool made = false;
   for_each_entry(lines, [&](std::size_t i, const Entry& e) {
-    if ((is_ip(e) && e.key == "method" && e.value == "manual") || is_card(e)) out.push_back(i);
+    made = made || is_made(e);
+    if ((is_ip(e) && e.key == "method" && e.value == "manual") || is_address_of_card(e)) out.push_back(i);
   });
-  return out;
+  return made ? Marks{} : out;
 }
 
 bool mend_keyfile(Lines& lines) {
   const Lines before = lines;
   for_each_entry(before, [&](std::size_t i, const Entry& e) {
     if (is_ip(e) && e.key == "method" && e.value == "manual") lines[i] = "method=auto";
-    const bool fixed = e.key.starts_with("address") || e.key == "gateway" || e.key == "dns";
-    if (is_card(e) || (is_ip(e) && fixed)) comment_out(lines[i]);
+    const bool route = e.key.starts_with("route") && e.key != "route-metric";
+    const bool fixed = e.key.starts_with("address") || e.key == "gateway" || e.key == "dns" || route;
+    if (is_address_of_card(e) || (is_ip(e) && fixed)) comment_out(lines[i]);
   });
   return true;
 }
 
+/// systemd.network(5), [Match]: names are patterns, "!" in front of a list turns it round.
+bool matches_made(const Entry& e) {
+  static constexpr std::array<std::string_view, 2> cards{"ether", "wlan"};
+  if (e.section != "Match" || e.value.starts_with('!')) return false;
+  const std::vector<std::string> words = words_of(e.value);
+  if (e.key == "Name") return std::ranges::none_of(words, is_card);
+  if (e.key == "Type") return std::ranges::none_of(words, [](const std::string& type) { return one_of(type, cards); });
+  return e.key == "Kind";
+}
+
 Marks marks_of_networkd(const Lines& lines) {
   Marks out;
-  bool loopback = false;
+  bool made = false;
   for_each_entry(lines, [&](std::size_t i, const Entry& e) {
-    if (e.section == "Match" && e.key == "Name" && e.value == "lo") loopback = true;
+    made = made || matches_made(e);
     if ((e.section == "Network" || e.section == "Address") && e.key == "Address") out.push_back(i);
     if (e.section == "Match" && (e.key == "MACAddress" || e.key == "PermanentMACAddress")) out.push_back(i);
   });
-  return loopback ? Marks{} : out;
+  return made ? Marks{} : out;
 }
 
 bool mend_networkd(Lines& lines) {
+  static constexpr std::array<std::string_view, 4> no{"no", "false", "off", "0"};
   const Lines before = lines;
   bool dhcp = false;
   for_each_entry(before, [&](std::size_t i, const Entry& e) {
     const bool of_network = e.section == "Network" && (e.key == "Address" || e.key == "Gateway" || e.key == "DNS");
     if (of_network || e.section == "Address" || e.section == "Route") comment_out(lines[i]);
     if (e.section == "Match" && e.key.ends_with("MACAddress")) lines[i] = "Type=ether";
-    dhcp = dhcp || (e.section == "Network" && e.key == "DHCP");
+    if (e.section != "Network" || e.key != "DHCP") return;
+    if (one_of(lower(e.value), no)) lines[i] = "DHCP=yes";
+    dhcp = true;
   });
   const auto network =
       std::ranges::find_if(lines, [](const std::string& line) { return trimmed(line) == "[Network]"; });
@@ -148,15 +199,24 @@ std::string bare(std::string value) {
   return lower(value);
 }
 
+bool is_made_by_ifcfg(const Entry& e) {
+  static constexpr std::array<std::string_view, 3> cards{"ethernet", "wireless", ""};
+  static constexpr std::array<std::string_view, 5> makes{"BRIDGE_PORTS", "BONDING_MASTER", "BONDING_OPTS",
+                                                         "ETHERDEVICE", "TUNNEL"};
+  if (e.key == "DEVICE") return !is_card(bare(e.value));
+  return one_of(e.key, makes) || (e.key == "TYPE" && !one_of(bare(e.value), cards)) ||
+         (e.key == "VLAN" && bare(e.value) == "yes");
+}
+
 Marks marks_of_ifcfg(const Lines& lines) {
   Marks out;
-  bool loopback = false;
+  bool made = false;
   for_each_entry(lines, [&](std::size_t i, const Entry& e) {
-    if (e.key == "DEVICE" && bare(e.value) == "lo") loopback = true;
-    if (e.key.starts_with("IPADDR") && bare(e.value).empty() == false) out.push_back(i);
+    made = made || is_made_by_ifcfg(e);
+    if (e.key.starts_with("IPADDR") && !bare(e.value).empty()) out.push_back(i);
     if (e.key == "HWADDR") out.push_back(i);
   });
-  return loopback ? Marks{} : out;
+  return made ? Marks{} : out;
 }
 
 bool mend_ifcfg(Lines& lines) {
@@ -211,7 +271,8 @@ Marks marks_of_netplan(const Lines& lines) {
 bool mend_netplan(Lines& lines) {
   bool plain = true;
   for_each_key(lines, [&](std::size_t, const std::string& name, const std::vector<Key>& above) {
-    static constexpr std::array<std::string_view, 5> other{"bonds", "bridges", "vlans", "wifis", "tunnels"};
+    static constexpr std::array<std::string_view, 8> other{"bonds",   "bridges",       "vlans", "wifis",
+                                                           "tunnels", "dummy-devices", "vrfs",  "modems"};
     if (above.size() <= 1 && one_of(name, other)) plain = false;
   });
   if (plain)

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace kiln::preflight {
@@ -18,5 +19,9 @@ struct NetworkFiles {
 };
 
 const std::vector<NetworkFiles>& network_files();
+
+/// Whether an interface of this name is a card of the machine, which another machine has, too: not "lo", "wg0", "br0",
+/// "eth0.7", nor "eth0:1", a further address of a card.
+bool is_card(std::string_view name);
 
 }  // namespace kiln::preflight

@@ -50,6 +50,42 @@ TEST_F(Network, OfIfupdown) {
   EXPECT_EQ(becomes("/etc/network/interfaces", "iface eth0 inet dhcp\n#iface eth0 inet static\n"), "");
 }
 
+TEST_F(Network, OfIfupdownWithSeveralAddresses) {
+  const std::string alias = "iface eth0:1 inet static\n  address 10.0.0.6\niface wg0 inet static\n  address 10.9.0.1\n";
+  EXPECT_EQ(becomes("/etc/network/interfaces", alias), "");
+  EXPECT_EQ(
+      becomes("/etc/network/interfaces",
+              "iface eth0 inet static\n  address 10.0.0.5\n  dns-search example.org\n"
+              "  up ip route add 10.7.0.0/16 via 10.0.0.1\n  down route del default gw 10.0.0.1\n  up logger hi\n"
+              "iface eth0 inet static\n  address 10.0.0.6\n  up logger two\n"
+              "iface eth1 inet static\n  address 10.0.1.5\niface eth1 inet dhcp\n  hwaddress ether 1:2\n" +
+                  alias),
+      "iface eth0 inet dhcp\n# kiln:   address 10.0.0.5\n# kiln:   dns-search example.org\n"
+      "# kiln:   up ip route add 10.7.0.0/16 via 10.0.0.1\n# kiln:   down route del default gw 10.0.0.1\n"
+      "  up logger hi\n# kiln: iface eth0 inet static\n# kiln:   address 10.0.0.6\n# kiln:   up logger two\n"
+      "# kiln: iface eth1 inet static\n# kiln:   address 10.0.1.5\niface eth1 inet dhcp\n  hwaddress ether 1:2\n" +
+          alias);
+}
+
+TEST_F(Network, KeepsTheAddressesOfWhatNoOtherMachineHas) {
+  const std::string ip = "[ipv4]\nmethod=manual\naddress1=10.9.0.1/24\n";
+  for (const char* type : {"wireguard", "tun", "bridge", "vlan", "bond"})
+    EXPECT_EQ(
+        becomes("/etc/NetworkManager/system-connections/a", "[connection]\ntype=" + std::string(type) + "\n" + ip), "");
+  EXPECT_EQ(becomes("/etc/NetworkManager/system-connections/a", "[connection]\ninterface-name=wg0\n" + ip), "");
+  for (const char* match :
+       {"Name=wg0", "Name=tun*", "Name=br0 br1", "Name=dummy0", "Kind=bond", "Type=wireguard", "Name=eth0.7"})
+    EXPECT_EQ(becomes("/etc/systemd/network/1.network",
+                      "[Match]\n" + std::string(match) + "\n[Network]\nAddress=10.9.0.1/24\n"),
+              "");
+  EXPECT_NE(becomes("/etc/systemd/network/1.network", "[Match]\nKind=!*\nType=ether\n[Network]\nAddress=10.9.0.1/24\n"),
+            "");
+  for (const char* line : {"DEVICE=eth0:1", "TYPE=Bridge", "TYPE=\"Bond\"", "VLAN=yes", "ETHERDEVICE=eth0"})
+    EXPECT_EQ(becomes("/etc/sysconfig/network/ifcfg-a", std::string(line) + "\nIPADDR=10.0.0.5\n"), "");
+  for (const char* name : {"eth0:1", "br0", "wg0", "eth0.7"})
+    EXPECT_EQ(becomes("/etc/sysconfig/network/ifcfg-" + std::string(name), "IPADDR=10.0.0.5\n"), "");
+}
+
 TEST_F(Network, OfNetplan) {
   EXPECT_EQ(
       becomes("/etc/netplan/01.yaml",
@@ -66,11 +102,12 @@ TEST_F(Network, OfNetplan) {
 }
 
 TEST_F(Network, OfNetworkManager) {
-  EXPECT_EQ(becomes("/etc/NetworkManager/system-connections/a.nmconnection",
-                    "[ethernet]\nmac-address=52:54:00:12:34:56\n[ipv4]\naddress1=10.0.0.5/24,10.0.0.1\ndns=1.1.1.1;\n"
-                    "method=manual\n[ipv6]\nmethod=auto\n"),
-            "[ethernet]\n# kiln: mac-address=52:54:00:12:34:56\n[ipv4]\n# kiln: address1=10.0.0.5/24,10.0.0.1\n"
-            "# kiln: dns=1.1.1.1;\nmethod=auto\n[ipv6]\nmethod=auto\n");
+  EXPECT_EQ(
+      becomes("/etc/NetworkManager/system-connections/a.nmconnection",
+              "[ethernet]\nmac-address=52:54:00:12:34:56\n[ipv4]\naddress1=10.0.0.5/24,10.0.0.1\ndns=1.1.1.1;\n"
+              "route1=10.7.0.0/16,10.0.0.1\nroute-metric=5\nmethod=manual\n[ipv6]\nmethod=auto\n"),
+      "[ethernet]\n# kiln: mac-address=52:54:00:12:34:56\n[ipv4]\n# kiln: address1=10.0.0.5/24,10.0.0.1\n"
+      "# kiln: dns=1.1.1.1;\n# kiln: route1=10.7.0.0/16,10.0.0.1\nroute-metric=5\nmethod=auto\n[ipv6]\nmethod=auto\n");
   EXPECT_EQ(becomes("/etc/NetworkManager/system-connections/a", "[ipv4]\nmethod=auto\n"), "");
 }
 
@@ -78,6 +115,8 @@ TEST_F(Network, OfNetworkd) {
   EXPECT_EQ(becomes("/etc/systemd/network/10.network",
                     "[Match]\nMACAddress=52:54:00:12:34:56\n[Network]\nAddress=10.0.0.5/24\nGateway=10.0.0.1\n"),
             "[Match]\nType=ether\n[Network]\nDHCP=yes\n# kiln: Address=10.0.0.5/24\n# kiln: Gateway=10.0.0.1\n");
+  EXPECT_EQ(becomes("/etc/systemd/network/10.network", "[Network]\nDHCP=no\nAddress=10.0.0.5/24\n"),
+            "[Network]\nDHCP=yes\n# kiln: Address=10.0.0.5/24\n");
   EXPECT_EQ(becomes("/etc/systemd/network/lo.network", "[Match]\nName=lo\n[Network]\nAddress=10.9.9.9/32\n"), "");
   EXPECT_EQ(becomes("/etc/systemd/network/10.network", "[Match]\nName=e*\n[Network]\nDHCP=yes\n"), "");
 }

@@ -67,6 +67,13 @@ std::vector<std::string> codes(const StageContext& context) {
   return out;
 }
 
+/// The disk as it is, while the appliance has it.
+std::string bytes_of(StageContext& context, const TempDir& dir) {
+  context.guest().call({"umount-all"});
+  qemu_img({"convert", "-U", "-f", "qcow2", "-O", "raw", (dir / "a.qcow2").string(), (dir / "now.raw").string()});
+  return read_text(dir / "now.raw", 96u << 20);
+}
+
 void everything_is_mended(Guest& g) {
   const std::string uuid = g.call({"vfs-uuid", "/dev/sda2"});
   EXPECT_EQ(g.read("/etc/fstab"), "UUID=" + uuid + " / ext4 defaults 0 1\nnas:/x /mnt nfs defaults,nofail 0 0\n");
@@ -91,6 +98,7 @@ TEST(PreflightGuest, FindsAndMends) {
 
   build(context.guest(), dir);
   context.findings.clear();
+  const std::string before = bytes_of(context, dir);
   try {
     context.run(preflight, {{"profile", text("tencent")}});
     FAIL() << "it was let through";
@@ -100,7 +108,8 @@ TEST(PreflightGuest, FindsAndMends) {
   }
   EXPECT_THAT(codes(context), ElementsAre("VirtioNotInstall error", "FstabUnstableName error",
                                           "UefiFallbackMissing warning", "StaticNetwork warning", "SecretsFound note"));
-  EXPECT_FALSE(context.guest().exists("/called")) << "a look runs nothing";
+  EXPECT_TRUE(bytes_of(context, dir) == before) << "a look changes nothing";
+  EXPECT_FALSE(context.guest().exists("/called")) << "and runs nothing";
 
   context.findings.clear();
   context.run(preflight, {{"profile", text("tencent")}, {"fix", Value{true}}});
