@@ -11,7 +11,7 @@
 namespace kiln::preflight {
 namespace {
 
-constexpr std::size_t most_kernels = 8;
+constexpr std::size_t most_kernels = 8, most_names = 64;
 
 /// Where an EFI system partition is mounted (systemd-gpt-auto-generator(8), and what distributions do).
 constexpr const char* boot_folders[] = {"/boot/", "/efi/", "/boot/efi/"};
@@ -49,6 +49,14 @@ std::vector<std::string> unified_images(Guest& g) {
   std::vector<std::string> out;
   for (const std::string boot : boot_folders)
     for (const std::string& path : g.glob(boot + "EFI/Linux/*.efi")) out.push_back(path);
+  return out;
+}
+
+/// What a kernel has that lies in a Unified Kernel Image only.
+std::vector<std::string> modules_without_image(Guest& g) {
+  std::vector<std::string> out;
+  for (const std::string& path : glob_all(g, {"/lib/modules/*/modules.dep", "/usr/lib/modules/*/modules.dep"}))
+    out.push_back(last_of(folder_above(path)));
   return out;
 }
 
@@ -129,9 +137,8 @@ void add(std::vector<Kernel>& all, Guest& g, const std::string& name, const Pack
 std::vector<Kernel> kernels_of(Guest& g) {
   std::vector<Kernel> out;
   std::vector<std::string> names = names_of_images(g);
-  if (names.empty())
-    for (const std::string& path : unified_images(g))
-      names.push_back(last_of(path).substr(0, last_of(path).size() - 4));
+  if (names.empty() && !unified_images(g).empty()) names = modules_without_image(g);
+  if (names.size() > most_names) names.resize(most_names);
   const Packages packages = packages_of(g);
   for (const std::string& name : names) add(out, g, name, packages);
   const auto no_modules = [&](const Kernel& k) { return !g.is_directory(k.folder); };

@@ -57,6 +57,7 @@ Findings look_at_disk(Guest& g, Facts& os, bool read_only) {
       mount_system(g, read_only);
   } catch (const Error& error) {  // several systems, or a root file system that cannot be mounted
     if (is_cancelled(error)) throw;
+    os.clear();
     Finding finding = no_root(error.evidence());
     finding.what = error.what();
     finding.hint = error.hint();

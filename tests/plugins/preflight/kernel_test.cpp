@@ -205,6 +205,7 @@ TEST_F(Layout, OfKernelInstallAndUnified) {
     file("/usr/lib/modules/6.9.4/vmlinuz") = "kernel";
     EXPECT_THAT(found(), ElementsAre("VirtioNotInstall note")) << boot;
     guest().files.erase("/usr/lib/modules/6.9.4/vmlinuz");
+    EXPECT_THAT(found(), ElementsAre("VirtioNotInstall note")) << boot;
     guest().files.erase(boot + "EFI/Linux/arch-linux.efi");
   }
 }
