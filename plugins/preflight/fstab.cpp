@@ -46,6 +46,12 @@ bool is_taken(const Mount& mount, const std::vector<Mount>& all) {
          });
 }
 
+/// The file system is of another type than the line says, so it is another one. ext2, ext3 and ext4 are one family.
+bool is_mistaken(const Mount& mount) {
+  const std::string& found = mount.named.volume->type;
+  return mount.type != "auto" && mount.type != found && !(mount.type.starts_with("ext") && found.starts_with("ext"));
+}
+
 std::vector<Mount> mounts_in(const std::vector<std::string>& lines, const std::vector<Volume>& volumes,
                              const System& system) {
   std::vector<Mount> out;
@@ -58,7 +64,7 @@ std::vector<Mount> mounts_in(const std::vector<std::string>& lines, const std::v
   const bool one = names_one_disk(out, system);
   const std::vector<Mount> all = out;
   for (Mount& m : out)
-    if (m.named.unstable && m.named.volume != nullptr && (!one || is_taken(m, all)))
+    if (m.named.unstable && m.named.volume != nullptr && (!one || is_taken(m, all) || is_mistaken(m)))
       m.named = {.device = true, .unstable = true, .told = false};
   return out;
 }

@@ -61,9 +61,10 @@ Names drivers_in(Guest& g, const std::string& list) {
 Has look_into(Guest& g, const Kernel& kernel) {
   Has has{.built_in = drivers_in(g, kernel.folder + "/modules.builtin"),
           .modules = drivers_in(g, kernel.folder + "/modules.dep")};
-  for (const std::string& line : lines_of(text_of(g, "/boot/config-" + kernel.version).value_or("")))
-    for (const Driver& driver : drivers)
-      if (line == std::string(driver.option) + "=y") has.built_in.insert(std::string(driver.module));
+  for (const std::string& name : kernel.names)
+    for (const std::string& line : lines_of(text_of(g, "/boot/config-" + name).value_or("")))
+      for (const Driver& driver : drivers)
+        if (line == std::string(driver.option) + "=y") has.built_in.insert(std::string(driver.module));
   return has;
 }
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <functional>
 #include <set>
 #include <string_view>
 
@@ -25,9 +24,9 @@ void comment_out(std::string& line) {
 }  // namespace
 
 bool is_card(std::string_view name) {
-  static constexpr std::array<std::string_view, 15> made{"wg",     "tun",   "tap",   "br",   "virbr",
-                                                         "bond",   "team",  "dummy", "vlan", "veth",
-                                                         "docker", "vxlan", "gre",   "sit",  "vti"};
+  static constexpr std::array<std::string_view, 16> made{"wg",    "vmbr", "tun",   "tap",  "br",   "virbr",
+                                                         "bond",  "team", "dummy", "vlan", "veth", "docker",
+                                                         "vxlan", "gre",  "sit",   "vti"};
   return name != "lo" && name.find_first_of(":.") == std::string_view::npos &&
          std::ranges::none_of(made, [&](std::string_view start) { return name.starts_with(start); });
 }
@@ -40,20 +39,35 @@ bool is_stanza(const std::vector<std::string>& words) {
   return words.size() >= 4 && words[0] == "iface" && words[2].starts_with("inet");
 }
 
-bool is_static_stanza(const std::vector<std::string>& words) {
-  return is_stanza(words) && words[3] == "static" && is_card(words[1]);
-}
-
 bool begins_stanza(const std::vector<std::string>& words) {
   return !words.empty() &&
          (words[0] == "iface" || words[0] == "auto" || words[0] == "mapping" || words[0].starts_with("allow-") ||
           words[0].starts_with("source") || words[0].starts_with("no-"));
 }
 
+/// Interfaces that are put together here: bridges, bonds, VLANs (interfaces(5) of ifupdown and ifupdown-ng).
+std::set<std::string> made_in(const Lines& lines) {
+  std::set<std::string> out;
+  std::string current;
+  for (const std::string& line : lines) {
+    const std::vector<std::string> words = words_of(line);
+    if (begins_stanza(words)) current = is_stanza(words) ? words[1] : "";
+    if (words.empty() || current.empty()) continue;
+    for (const char* start : {"bridge", "bond", "vlan", "wireguard", "tunnel"})
+      if (words[0].starts_with(start)) out.insert(current);
+  }
+  return out;
+}
+
+bool is_static_stanza(const std::vector<std::string>& words, const std::set<std::string>& made) {
+  return is_stanza(words) && words[3] == "static" && is_card(words[1]) && !made.contains(words[1]);
+}
+
 Marks marks_of_interfaces(const Lines& lines) {
+  const std::set<std::string> made = made_in(lines);
   Marks out;
   for (std::size_t i = 0; i < lines.size(); ++i)
-    if (is_static_stanza(words_of(lines[i]))) out.push_back(i);
+    if (is_static_stanza(words_of(lines[i]), made)) out.push_back(i);
   return out;
 }
 
@@ -70,14 +84,16 @@ bool goes_with_address(const std::vector<std::string>& words) {
 /// Cards have a stanza for each of their addresses; one asks for all.
 bool mend_interfaces(Lines& lines) {
   const auto key = [](const std::vector<std::string>& words) { return words[1] + ' ' + words[2]; };
-  std::set<std::string, std::less<>> asking;
+  const std::set<std::string> made = made_in(lines);
+  std::set<std::string> asking;
   for (const std::string& line : lines)
-    if (const auto words = words_of(line); is_stanza(words) && !is_static_stanza(words)) asking.insert(key(words));
+    if (const auto words = words_of(line); is_stanza(words) && !is_static_stanza(words, made))
+      asking.insert(key(words));
   enum class Within { other, changed, dropped } within = Within::other;
   for (std::string& line : lines) {
     const std::vector<std::string> words = words_of(line);
     if (words.empty() || words[0].starts_with('#')) continue;
-    if (is_static_stanza(words)) {
+    if (is_static_stanza(words, made)) {
       within = asking.insert(key(words)).second ? Within::changed : Within::dropped;
       if (within == Within::changed) line = "iface " + key(words) + (words[2] == "inet6" ? " auto" : " dhcp");
     } else if (begins_stanza(words)) {

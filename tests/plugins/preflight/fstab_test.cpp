@@ -95,6 +95,8 @@ TEST_F(Fstab, TakesNoOtherDiskForThisOne) {
   ctx.known_parts.clear();
   file("/etc/fstab") = "UUID=0b1e-52 / ext4 defaults 0 1\n/dev/sda1 /srv ext4 defaults 0 2\n";
   EXPECT_THAT(mended(), ElementsAre("FstabUnstableName warning")) << "another line mounts that already";
+  file("/etc/fstab") = "/dev/sda1 none swap sw 0 0\n";
+  EXPECT_THAT(mended(), ElementsAre("FstabUnstableName warning")) << "that is no swap space";
   guest().facts["os.root"] = "/dev/vg/root";
   file("/etc/fstab") = "/dev/sda1 / ext4 defaults 0 1\n";
   EXPECT_THAT(mended(), ElementsAre("FstabUnstableName warning")) << "the root is elsewhere";

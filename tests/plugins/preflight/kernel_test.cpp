@@ -151,6 +151,10 @@ TEST_F(Layout, OfAlpine) {
   modules("/lib/modules/6.6.10-0-virt");
   file("/lib/modules/6.6.9-0-virt/modules.dep") = "kernel/drivers/extra.ko:\n";
   EXPECT_THAT(found(), ElementsAre()) << "the folder before the upgrade does not count";
+  file("/lib/modules/6.6.9-0-lts/modules.dep") =
+      "kernel/drivers/block/virtio_blk.ko:\nkernel/drivers/net/virtio_net.ko:\n";
+  file("/boot/config-lts") = "CONFIG_VIRTIO_PCI=y\n";
+  EXPECT_THAT(found(), ElementsAre()) << "the configuration is called after the flavour";
   file("/boot/initramfs-lts") = cpio_of({"bin/sh"});
   EXPECT_THAT(found(), ElementsAre("VirtioNotInstall warning"));
   EXPECT_EQ(finding("VirtioNotInstall").what, "kernel 6.6.9-0-lts cannot reach a virtio disk when it starts");

@@ -53,6 +53,7 @@ TEST_F(Network, OfIfupdown) {
 TEST_F(Network, OfIfupdownWithSeveralAddresses) {
   const std::string alias = "iface eth0:1 inet static\n  address 10.0.0.6\niface wg0 inet static\n  address 10.9.0.1\n";
   EXPECT_EQ(becomes("/etc/network/interfaces", alias), "");
+  EXPECT_EQ(becomes("/etc/network/interfaces", "iface lan inet static\n  address 10.0.0.6\n  bridge_ports eth0\n"), "");
   EXPECT_EQ(
       becomes("/etc/network/interfaces",
               "iface eth0 inet static\n  address 10.0.0.5\n  dns-search example.org\n"
