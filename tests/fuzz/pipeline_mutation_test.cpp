@@ -16,6 +16,7 @@ TEST(PipelineMutations, EndInAPlanOrWhatIsWrong) {
   Pipelines pipelines;
   ASSERT_GT(pipelines.seeds().size(), 20u);
   for (const std::string& seed : pipelines.seeds()) EXPECT_EQ(pipelines.exercise(seed), "") << seed;
+  EXPECT_GT(pipelines.planned(), 20u);  // else they would not get as far as the planner
   const auto end = std::chrono::steady_clock::now() + budget;
   for (std::uint64_t i = 0; i < mutations && std::chrono::steady_clock::now() < end; ++i) {
     const std::string text = mutated_text(pipelines.seeds()[i % pipelines.seeds().size()], i);

@@ -53,7 +53,8 @@ std::string sample(const Param& param) {
 
 /// Every parameter at once is often refused by the stage's own check, and each alone is looked at as well.
 std::vector<std::string> pipelines_of(const Stage& stage) {
-  const std::string begin = stage.role() == Role::source ? "" : "[[stage]]\nuse = \"image\"\nname = \"a\"\n";
+  const std::string begin =
+      stage.role() == Role::source ? "" : "[[stage]]\nuse = \"import\"\nfile = \"seed\"\nformat = \"raw\"\n";
   const std::string use = begin + "[[stage]]\nuse = \"" + stage.about().name + "\"\n";
   std::vector<std::string> out;
   std::string all = use;
@@ -87,6 +88,7 @@ struct Pipelines::State {
                             .home = dir / "home",
                             .layer_format = registry.get("qcow2")};
   std::vector<std::string> seeds;
+  std::size_t planned = 0;
 };
 
 Pipelines::Pipelines() : state_(std::make_unique<State>()) {
@@ -105,6 +107,10 @@ const std::vector<std::string>& Pipelines::seeds() const {
   return state_->seeds;
 }
 
+std::size_t Pipelines::planned() const {
+  return state_->planned;
+}
+
 std::string Pipelines::exercise(std::string_view text) try {
   const fs::path file = state_->dir / "p.toml";
   fs::remove(file);
@@ -114,7 +120,9 @@ std::string Pipelines::exercise(std::string_view text) try {
     if (const std::string wrong = wrong_place(problem, text); !wrong.empty()) return wrong;
   engine::render(loaded.problems);
   engine::render_json(loaded.problems);
-  if (loaded.ok()) engine::make_plan(loaded.pipeline, state_->services);
+  if (!loaded.ok()) return {};
+  engine::make_plan(loaded.pipeline, state_->services);
+  ++state_->planned;
   return {};
 } catch (const Error& error) {
   return std::string(error.what()).empty() ? "an Error without words" : "";

@@ -20,7 +20,10 @@ class Pipelines {
   /// exception that is no kiln::Error, a problem without words or at a place that the text does not have.
   std::string exercise(std::string_view text);
 
-  /// Sound pipelines: those of the project, and one for each stage with every parameter that it has.
+  /// How many of the texts were planned, because nothing was wrong with them.
+  std::size_t planned() const;
+
+  /// Pipelines to begin with: those of the project, and one for each stage with every parameter that it has.
   const std::vector<std::string>& seeds() const;
 
  private:
