@@ -46,7 +46,7 @@ std::string run_or_throw(const std::vector<std::string>& command) {
 }
 
 void wait_until(const std::string& what, const std::function<bool()>& is_so) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(45);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(90);
   while (!is_so()) {
     if (std::chrono::steady_clock::now() > deadline) throw std::runtime_error(what + " does not answer");
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
@@ -82,13 +82,13 @@ ObjectStore& ObjectStore::shared() {
 }
 
 ObjectStore::ObjectStore() {
-  // Somebody else may take a port between the look and the use: then once more, from the beginning.
-  for (bool again = true;; again = false) try {
+  // Somebody else may take a port between the look and the use: then again, from the beginning.
+  for (int tries = 1;; ++tries) try {
       start();
       return;
     } catch (const std::exception&) {
       end();
-      if (!again) throw;
+      if (tries == 4) throw;
     }
 }
 

@@ -163,6 +163,7 @@ TEST_F(BucketCollectionTest, WhatAKilledCopyHasSentGoes) {
   test::publish(catalog, test::make_disk(4 << 20, 5), {"web", "1", "", 0, {}});
   const test::Outcome outcome = test::run({KILN_CATALOG_COPIER, folder / "home", url, (folder / "cache").string()});
   ASSERT_EQ(outcome.status, 128 + 9) << outcome.output;
+  wait_for_stragglers();
   EXPECT_THAT(objects.list("copies/"), SizeIs(1));
   // To another home it may still run.
   const BucketObjects elsewhere("west", test::bucket_place(url), folder / "elsewhere");
@@ -179,11 +180,11 @@ TEST_F(BucketCollectionTest, ACopyWaitsForACollection) {
   const BucketObjects there("west", test::bucket_place(url), folder / "cache");
   auto turn = std::make_unique<CollectionTurn>(there);
   std::atomic<bool> copied = false;
-  std::jthread copier([&] {
+  std::jthread copier(test::reporting([&] {
     BucketRegion west = bucket();
     copy(home(), "web:1", west);
     copied = true;
-  });
+  }));
   for (int i = 0; i < 1200 && objects.list("copies/").empty(); ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   EXPECT_THAT(objects.list("copies/"), SizeIs(1));
@@ -202,14 +203,14 @@ TEST_F(BucketCollectionTest, CopiesRemovalsAndCollectionsAtOnceHarmNoImage) {
   std::atomic<int> copies = 0, collected = 0;
   {
     std::vector<std::jthread> threads;
-    threads.emplace_back([&] {
+    threads.emplace_back(test::reporting([&] {
       while (!done) {
         if (collect().bytes > 0) ++collected;
         std::this_thread::sleep_for(std::chrono::milliseconds(100));
       }
-    });
+    }));
     for (const char* reference : {"web:1", "web:2"})
-      threads.emplace_back([&, reference] {
+      threads.emplace_back(test::reporting([&, reference] {
         while (!done) {
           BucketRegion there = bucket();
           copy(home(), reference, there);
@@ -218,7 +219,7 @@ TEST_F(BucketCollectionTest, CopiesRemovalsAndCollectionsAtOnceHarmNoImage) {
           there.remove(reference);
           std::this_thread::sleep_for(std::chrono::milliseconds(300));
         }
-      });
+      }));
     for (int i = 0; i < 1200 && (copies <= 3 || collected == 0); ++i)
       std::this_thread::sleep_for(std::chrono::milliseconds(100));
     done = true;

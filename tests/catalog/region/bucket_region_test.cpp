@@ -23,6 +23,7 @@ class BucketRegionTest : public test::WithBucket {
   void copy_and_be_killed() const {
     const test::Outcome outcome = test::run({KILN_CATALOG_COPIER, folder / "home", url, (folder / "cache").string()});
     ASSERT_EQ(outcome.status, 128 + 9) << outcome.output;
+    wait_for_stragglers();
   }
   void publish_large() {
     LocalCatalog catalog(folder / "home", {"alice", false});
@@ -52,10 +53,10 @@ TEST_F(BucketRegionTest, TwoCopiesAtOnceStoreEachChunkOnce) {
   {
     std::vector<std::jthread> threads;
     for (const char* reference : {"web:1", "web:2"})
-      threads.emplace_back([&, reference] {
+      threads.emplace_back(test::reporting([&, reference] {
         BucketRegion there = bucket();
         moved += copy(home(), reference, there).moved_chunks;
-      });
+      }));
   }
   EXPECT_EQ(objects.list("chunks/").size(), moved);
   EXPECT_THAT(names(bucket()), testing::UnorderedElementsAre("alice/web:2", "alice/web:1"));
@@ -188,13 +189,13 @@ TEST_F(BucketRegionTest, AnImageIsRemovedWholeBesideACopyOfIt) {
   {
     std::vector<std::jthread> threads;
     for (int i = 0; i < 2; ++i)
-      threads.emplace_back([&] {
+      threads.emplace_back(test::reporting([&] {
         until_done([&] {
           BucketRegion there = bucket();
           copies += !copy(home(), "web:1", there).was_there;
         });
-      });
-    threads.emplace_back([&] {
+      }));
+    threads.emplace_back(test::reporting([&] {
       BucketRegion there = bucket();
       until_done([&] {
         try {
@@ -204,7 +205,7 @@ TEST_F(BucketRegionTest, AnImageIsRemovedWholeBesideACopyOfIt) {
           EXPECT_EQ(error.failure(), Failure::invalid) << error.what();  // there is none at the moment
         }
       });
-    });
+    }));
     for (int i = 0; i < 600 && (copies <= 3 || removals <= 3); ++i)
       std::this_thread::sleep_for(std::chrono::milliseconds(100));
     done = true;

@@ -3,8 +3,10 @@
 
 #include <gmock/gmock.h>
 
+#include <chrono>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "catalog/accounts.h"
@@ -24,6 +26,18 @@ inline FolderRegion folder_region(const std::string& name, const std::filesystem
 
 inline s3::BucketPlace bucket_place(const std::string& url) {
   return {.url = url, .access_key = ObjectStore::access_key, .secret_key = ObjectStore::secret_key};
+}
+
+/// For a thread: what it throws is a failure that tells why, and not the end of all tests.
+template <class F>
+auto reporting(F work) {
+  return [work] {
+    try {
+      work();
+    } catch (const std::exception& error) {
+      ADD_FAILURE() << error.what();
+    }
+  };
 }
 
 /// A home with the versions "web:1" and "web:2", which differ in one chunk.
@@ -58,6 +72,15 @@ class WithBucket : public Homes {
   BucketRegion bucket(const std::string& account = "alice") const {
     return {"west", bucket_place(url), Account{account, account == "operator"}, folder / "cache"};
   }
+  /// What a copier that was killed had sent may arrive later: waits until nothing does.
+  void wait_for_stragglers() const {
+    for (std::size_t before = 0, now = objects.list("").size(); now != before;) {
+      before = now;
+      std::this_thread::sleep_for(std::chrono::seconds(1));
+      now = objects.list("").size();
+    }
+  }
+
   std::string url = ObjectStore::shared().new_bucket();
   s3::Bucket objects{bucket_place(url)};
 };
