@@ -50,6 +50,14 @@ std::unique_ptr<ImageSink> LocalCatalog::publish(const ImageDraft& draft) {
   return std::make_unique<Publication>(store_, draft, account_.name, std::move(signing_key));
 }
 
+std::shared_ptr<const BlockReader> StoredPart::open() const {
+  const FileLock keep = store_->keep_files();
+  const auto packs = store_->records.packs_of(content());
+  if (!packs) throw Error("a part of an image is no longer in the store", "run again");
+  StoredDisk disk = open_disk(*store_, content(), *packs);
+  return std::make_shared<const ImageReader>(std::move(disk.manifest), std::move(disk.index));
+}
+
 std::unique_ptr<PartSink> LocalCatalog::store(std::uint64_t virtual_size) {
   store_->sweep_leftovers();
   return std::make_unique<StoredPart>(store_, virtual_size, account_.name);

@@ -38,6 +38,7 @@ class StoredPart final : public PartSink {
   std::uint64_t all_chunks() const override { return disk_.all_chunks(); }
   std::uint64_t stored_bytes() const override { return stored_bytes_; }
   std::string lease() const override { return disk_.id(); }
+  std::shared_ptr<const BlockReader> open() const override;
 
  private:
   std::shared_ptr<Store> store_;

@@ -1,8 +1,8 @@
 // kiln image export: an image's disk as a file in any format that can be written, or as an OCI image layout.
-#include <algorithm>
 #include <filesystem>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include "catalog/image_parts.h"
@@ -17,6 +17,13 @@
 namespace kiln::cli {
 namespace {
 
+/// Parts of the image that what was written does not hold.
+void tell_left_out(Call& call, const std::string& image, const std::vector<std::string>& parts) {
+  if (parts.empty() || call.out.json()) return;
+  call.out.line(printable(fmt::format("not written of {}: {}; to write one: kiln image export {} FILE --part {}", image,
+                                      fmt::join(parts, ", "), image, parts.front())));
+}
+
 void export_layout(Call& call, const ImageEntry& entry) {
   if (call.args.has("FILE") || call.args.has("format") || call.args.has("option") || call.args.has("part"))
     throw invalid("kiln image export: --oci writes a folder, and takes neither FILE nor --format, --option nor --part",
@@ -26,13 +33,9 @@ void export_layout(Call& call, const ImageEntry& entry) {
   const OciExported made = export_oci(call.services.catalog().read_stored(entry.image), entry,
                                       {.folder = folder, .stop = call.stop, .progress = activity.bytes()});
   activity.end();
-  Json left_out = Json::array();
+  std::vector<std::string> left_out;
   for (const ImagePart& part : entry.image.parts) left_out.push_back(part.name);
-  if (!left_out.empty() && !call.out.json())
-    call.out.line(
-        printable(fmt::format("only the system disk of {} was written; its other parts: kiln image export {} "
-                              "FILE --part {}",
-                              entry.reference(), entry.reference(), entry.image.parts.front().name)));
+  tell_left_out(call, entry.reference(), left_out);
   const std::string content = "sha256:" + to_hex(entry.image.content), manifest = "sha256:" + to_hex(made.manifest);
   if (call.out.json())
     call.out.object({{"image", entry.reference()},
@@ -50,28 +53,31 @@ void export_layout(Call& call, const ImageEntry& entry) {
                               made.copied, format_bytes(made.bytes), content));
 }
 
-/// A format that describes the machine as well takes an option `facts`: what is known of the image. A machine without
-/// one of its disks is none.
-void describe_machine(const Format& format, const Image& image, Table& options) {
-  if (std::ranges::find(format.about().params, "facts", &Param::name) == format.about().params.end()) return;
-  std::vector<std::string> further;
+/// The image's further disks, and what is known of it.
+RestOfMachine rest_of(const LocalCatalog& catalog, const Image& image) {
+  RestOfMachine rest;
+  rest.known = image.facts;
+  rest.known["origin.name"] = image.name;
+  for (const ImagePart& part : image.parts) {
+    if (part.role != part_role::data) continue;
+    const Image disk = disk_of(image, part);
+    rest.disks.push_back({catalog.read(disk), catalog.manifest(disk)});
+  }
+  return rest;
+}
+
+std::vector<std::string> left_out(const Image& image, const Format& format) {
+  std::vector<std::string> names;
   for (const ImagePart& part : image.parts)
-    if (part.role == part_role::data) further.push_back(part.name);
-  if (!further.empty())
-    throw invalid(image.name + " has further disks, and kiln writes an " + format.about().name + " of one disk",
-                  "write each disk: kiln image export IMAGE FILE --part NAME, and the system disk in another format",
-                  further);
-  Table known{{"origin.name", Value{image.name}}};
-  for (const auto& [name, value] : image.facts) known.try_emplace(name, Value{value});
-  options.try_emplace("facts", Value{known});
+    if (!format.is_package() || part.role != part_role::data) names.push_back(part.name);
+  return names;
 }
 
 void export_file(Call& call, const Image& image) {
   LocalCatalog& catalog = call.services.catalog();
   const std::filesystem::path target = call.args.text("FILE");
   const Format& format = format_for(call.services.registry(), target, call.args.text("format"));
-  Table options = format_options(call.args.pairs("option"), format);
-  describe_machine(format, image, options);
+  const Table options = format_options(call.args.pairs("option"), format);
   const auto reader = catalog.read(image);
   const Manifest manifest = catalog.manifest(image);
 
@@ -81,16 +87,20 @@ void export_file(Call& call, const Image& image) {
                       .options = options,
                       .known = &manifest,
                       .stop = call.stop,
-                      .progress = activity.bytes()});
+                      .progress = activity.bytes(),
+                      .rest = format.is_package() ? rest_of(catalog, image) : RestOfMachine{}});
   activity.end();
   const auto size = std::filesystem::file_size(target);
   const std::string name = image.name + ":" + image.version, content = "sha256:" + to_hex(image.content);
+  const std::vector<std::string> others = left_out(image, format);
+  tell_left_out(call, name, others);
   if (call.out.json())
     call.out.object({{"image", name},
                      {"file", target.string()},
                      {"format", format.about().name},
                      {"file_size", size},
-                     {"content", content}});
+                     {"content", content},
+                     {"parts_left_out", others}});
   else
     call.out.line(
         fmt::format("{}  {}  {}  {}", printable(target.string()), format.about().name, format_bytes(size), content));

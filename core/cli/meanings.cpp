@@ -11,7 +11,7 @@ namespace {
 
 using Meaning = std::pair<std::string_view, std::string_view>;
 
-constexpr std::array<Meaning, 34> meanings{{
+constexpr std::array<Meaning, 36> meanings{{
     {code::ambiguous_format, "programs that read the file would see different disks"},
     {code::backing_file, "part of the disk is in another file, which could be any file of the host"},
     {code::checksum, "a structure of the file was changed or damaged after it was written"},
@@ -23,6 +23,7 @@ constexpr std::array<Meaning, 34> meanings{{
     {code::format_mismatch, "the file is not what it is said to be"},
     {code::hash_mismatch, "this is not the file that was expected"},
     {code::invalid_size, "the service that the image is for, or the format, does not allow such a file"},
+    {code::log_replayed, "the machine was not shut down, and its last writes were in the container's log"},
     {code::nested_format, "a program that guesses formats would open what the guest wrote as a container"},
     {code::overlap, "two parts of the disk share bytes, so that one changes the other"},
     {code::parent_needed, "the file holds only what differs from another one"},
@@ -36,6 +37,7 @@ constexpr std::array<Meaning, 34> meanings{{
     {code::manifest, "a file of the package was changed after the package was made"},
     {code::not_a_file, "what is there is no regular file, and reading it may have effects"},
     {code::private_address, "the address leads into a network that strangers must not reach through kiln"},
+    {code::no_boot_loader, "no machine can start from the disk"},
     {code::no_cloud_init, "a new machine gets neither its name nor its keys nor a password"},
     {code::no_partition, "there is nothing on the disk to start or to read"},
     {code::no_root, "there is no system on the disk that kiln could look into"},
@@ -52,7 +54,6 @@ constexpr std::array<Meaning, 34> meanings{{
 }  // namespace
 
 std::string_view meaning_of(std::string_view code) {
-  if (code == "BootLoaderMissing") return "no machine can start from the disk";
   const auto it = std::ranges::find(meanings, code, &Meaning::first);
   return it == meanings.end() ? std::string_view{} : it->second;
 }

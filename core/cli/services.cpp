@@ -110,7 +110,7 @@ bool Services::sandboxed() const {
 const engine::Registry& Services::registry() {
   if (!state_->registry)
     state_->registry = std::make_unique<engine::Registry>(engine::plugin_folders(state_->plugin_dirs, state_->program),
-                                                          state_->sandboxed);
+                                                          state_->sandboxed, state_->stop);
   return *state_->registry;
 }
 
@@ -168,6 +168,7 @@ const engine::Services& Services::engine() {
                                                                          .start_appliance = start,
                                                                          .home = home_.root(),
                                                                          .layer_format = registry().get("qcow2"),
+                                                                         .sandboxed = sandboxed(),
                                                                          .account = catalog().view().account().name,
                                                                          .allow = allow});
   }

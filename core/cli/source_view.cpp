@@ -1,6 +1,6 @@
 #include "cli/source_view.h"
 
-#include "process/process.h"
+#include "process/sandbox.h"
 
 namespace kiln::cli {
 namespace {
@@ -45,7 +45,7 @@ std::string SourceView::exec(const Command& command) {
   kiln::RunOptions options;
   options.stop = stop_;
   options.directory = scratch();
-  return run_checked(command, options);
+  return run_confined(command, options, services_.sandboxed());
 }
 
 void SourceView::progress(const Progress& progress) {
@@ -63,6 +63,10 @@ Machines& SourceView::machines() {
 
 void SourceView::add_part(const std::string&, const std::string& name, const BlockReader& reader) {
   further.push_back({name, reader.size()});
+}
+
+void SourceView::copy(const BlockReader&, BlockSink&, const std::string&) {
+  throw not_lent("copy of a disk");
 }
 
 void SourceView::produce_empty(std::uint64_t) {

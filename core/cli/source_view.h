@@ -52,6 +52,7 @@ class SourceView final : public Context {
   Facts& facts() override { return known; }
   std::vector<NewPart>& parts() override { return parts_; }
   void add_part(const std::string& role, const std::string& name, const BlockReader&) override;
+  void copy(const BlockReader&, BlockSink&, const std::string& what) override;
   void produce(std::shared_ptr<const BlockReader> reader) override { disk_read = std::move(reader); }
   void produce_empty(std::uint64_t) override;
   Guest& guest() override;

@@ -13,6 +13,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// A sink takes more than the disk: what the source says of the machine, and its other parts.
+std::string before_sink(const std::string& position, const Facts& source, const std::string& parts) {
+  std::string beside = parts;
+  for (const auto& [name, value] : source)
+    if (name.starts_with("machine.")) beside += name + '=' + value + '\n';
+  return beside.empty() ? position : to_hex(sha256("kiln-beside\n" + position + '\n' + beside));
+}
+
 class ChainMaker {
  public:
   ChainMaker(const Pipeline& pipeline, const Home& home, const Layers& layers, Catalog& catalog,
@@ -72,8 +80,9 @@ class ChainMaker {
 
   void later(const Step& step, Link& link) {
     link.below = *position_;
-    link.key = stage_key(*position_, *step.stage, step.params, inputs_, account_in_key(*step.stage, options_.account));
     const bool change = step.stage->role() == Role::change;
+    link.before = change ? *position_ : before_sink(*position_, links_.front().record->facts, options_.parts);
+    link.key = stage_key(link.before, *step.stage, step.params, inputs_, account_in_key(*step.stage, options_.account));
     if (change) {
       link.plain_key = link.key.hex;
       const auto nonce = options_.nonce.find(step.number);

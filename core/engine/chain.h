@@ -46,6 +46,7 @@ struct Link {
   std::string why;
   Key key;                       ///< empty while unknown
   std::string below;             ///< the chain's key before this stage; empty for a source, and while unknown
+  std::string before;            ///< what the key was made of: `below`, and for a sink what the machine has beside
   std::string position;          ///< the chain's key after it; empty while unknown
   std::string plain_key;         ///< changes: the key without the mark of an --again
   std::optional<Record> record;  ///< of the run that made it, when hit
@@ -57,6 +58,7 @@ struct ChainOptions {
   std::set<std::size_t> again;               ///< numbers of stages
   std::map<std::size_t, std::string> nonce;  ///< for changes in `again`
   std::optional<Record> source;              ///< the source ran already, in this run
+  std::string parts = {};                    ///< and this is beside its disk: text that tells parts apart
   std::string account = {};                  ///< Services::account
 };
 

@@ -12,12 +12,15 @@ constexpr Duration silence = std::chrono::seconds(10);
 /// The disk as the worker shows it, with its words where something fails.
 class ForeignReader final : public BlockReader {
  public:
-  ForeignReader(const File& file, std::string_view driver, std::uint64_t size, bool sandboxed)
+  ForeignReader(const File& file, std::string_view driver, std::uint64_t size, bool sandboxed, std::stop_token stop)
       : name_(file.path().string()),
         driver_(driver),
         worker_(std::make_shared<ForeignWorker>(file, driver, size, sandboxed)) {
     disk_ = with_words([&] {
-      return open_nbd({.socket = worker_->socket(), .name = ForeignWorker::export_name, .silence = silence});
+      return open_nbd({.socket = worker_->socket(),
+                       .name = ForeignWorker::export_name,
+                       .stop = std::move(stop),
+                       .silence = silence});
     });
     if (disk_->size() != size)
       throw Error(name_ + " is damaged", "get a sound copy of the file",
@@ -60,7 +63,7 @@ class ForeignReader final : public BlockReader {
 
 std::shared_ptr<const BlockReader> ForeignFormat::open(File file, std::shared_ptr<const BlockReader>) const {
   const Inspection found = format_.inspect(file);
-  return std::make_shared<ForeignReader>(file, qemu_driver(), found.virtual_size, sandboxed_);
+  return std::make_shared<ForeignReader>(file, qemu_driver(), found.virtual_size, sandboxed_, stop_);
 }
 
 }  // namespace kiln::engine

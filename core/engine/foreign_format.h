@@ -1,6 +1,9 @@
 #pragma once
 // A format whose container QEMU reads: in the sandbox, for no longer than somebody reads the disk.
 
+#include <stop_token>
+#include <utility>
+
 #include <kiln/format.h>
 
 namespace kiln::engine {
@@ -8,8 +11,9 @@ namespace kiln::engine {
 /// Stands in for a format that has a qemu_driver(). Everything but open() is the format's own.
 class ForeignFormat final : public Format {
  public:
-  /// The format must outlive this and what it opens. `sandboxed` false: --no-sandbox.
-  ForeignFormat(const Format& format, bool sandboxed) : format_(format), sandboxed_(sandboxed) {}
+  /// The format must outlive this and what it opens. `sandboxed` false: --no-sandbox. `stop`: ends what waits for QEMU.
+  ForeignFormat(const Format& format, bool sandboxed, std::stop_token stop)
+      : format_(format), sandboxed_(sandboxed), stop_(std::move(stop)) {}
 
   const About& about() const override { return format_.about(); }
   Match probe(const Glimpse& glimpse) const override { return format_.probe(glimpse); }
@@ -26,6 +30,7 @@ class ForeignFormat final : public Format {
  private:
   const Format& format_;
   bool sandboxed_;
+  std::stop_token stop_;
 };
 
 }  // namespace kiln::engine

@@ -109,6 +109,7 @@ struct Registry::State {
   std::mutex mutex;
   std::map<Name, Plugin> loaded;
   bool sandboxed = true;
+  std::stop_token stop;
   std::deque<ForeignFormat> foreign;  // in place of the formats that QEMU reads
 
   const Plugin& load(const Name& name) {
@@ -118,7 +119,7 @@ struct Registry::State {
     try {
       plugin = load_plugin(files.at(name));
       if (plugin.format != nullptr && !plugin.format->qemu_driver().empty())
-        plugin.format = &foreign.emplace_back(*plugin.format, sandboxed);
+        plugin.format = &foreign.emplace_back(*plugin.format, sandboxed, stop);
     } catch (const Error& error) {
       plugin.error = error;
     }
@@ -146,22 +147,10 @@ struct Registry::State {
   }
 };
 
-/// A container without a mark of its own is taken for what it holds, never for want of anything better.
-void require_disk(const File& file, const Format& format) {
-  const auto disk = format.open(file.again());
-  const std::string kind = look_at(*disk).kind;
-  if (kind == "luks")
-    throw refused(file.path().string() + " is encrypted", "decrypt it first (cryptsetup)", {"byte 0: a LUKS header"})
-        .as(code::encrypted);
-  if (kind == "none")
-    throw invalid(file.path().string() + " is no disk that kiln recognises",
-                  "if it is the bytes of a disk as they are, say so: format = \"raw\", or --format raw",
-                  {"no format's mark, no partition table and no file system was found in it"})
-        .as(code::unknown_format);
-}
-
-Registry::Registry(std::vector<fs::path> folders, bool sandboxed) : state_(std::make_unique<State>()) {
+Registry::Registry(std::vector<fs::path> folders, bool sandboxed, std::stop_token stop)
+    : state_(std::make_unique<State>()) {
   state_->sandboxed = sandboxed;
+  state_->stop = std::move(stop);
   state_->folders = std::move(folders);
   for (const fs::path& folder : state_->folders) {
     std::error_code error;
@@ -206,7 +195,7 @@ const Format& Registry::detect(const File& file) const {
                   {"installed formats: " + listing(names())})
         .as(code::unknown_format);
   const std::vector<const Format*>& found = sure.empty() ? weak : sure;
-  if (sure.empty() && found.size() == 1) require_disk(file, *found.front());
+  if (sure.empty() && found.size() == 1) require_disk(*found.front()->open(file.again()), name_of_file);
   if (found.size() == 1) return *found.front();
   if (found.empty())
     throw invalid(name_of_file + " is in no format that is installed", "installed: " + listing(names()))

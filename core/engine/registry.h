@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,8 +33,9 @@ struct Plugin {
 /// gone.
 class Registry final : public Formats {
  public:
-  /// Folders that do not exist are skipped. `sandboxed`: whether QEMU reads what is left to it in the sandbox.
-  explicit Registry(std::vector<std::filesystem::path> folders, bool sandboxed = true);
+  /// Folders that do not exist are skipped. `sandboxed`: whether QEMU reads what is left to it in the sandbox; `stop`:
+  /// ends the waiting for it.
+  explicit Registry(std::vector<std::filesystem::path> folders, bool sandboxed = true, std::stop_token stop = {});
   ~Registry();
 
   /// Throws invalid() with the nearest name when there is none, and Error naming the file when it cannot be loaded.

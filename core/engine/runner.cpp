@@ -188,7 +188,7 @@ class Runner {
     const Step& step = steps()[i];
     run_.as(step, [&] {
       InputDigests inputs(run_.home.inputs());
-      const Key now = stage_key(links_[i].below, *step.stage, step.params, inputs,
+      const Key now = stage_key(links_[i].before, *step.stage, step.params, inputs,
                                 account_in_key(*step.stage, run_.services.account));
       if (const auto difference = first_difference(links_[i].key.parts, now.parts))
         throw Error("an input was changed while the stage ran", "wait until whoever writes it is done, then run again",
@@ -208,6 +208,8 @@ class Runner {
     write_record(run_.home.done(record.key), record, false);
     remember(0, record);
     chain_options_.source = record;
+    for (const NewPart& part : run_.parts)
+      chain_options_.parts += part.role + ' ' + part.name + ' ' + to_hex(part.disk->content()) + '\n';
     make_links();
   }
 

@@ -58,6 +58,7 @@ struct Services {
   std::filesystem::path home;  ///< $KILN_HOME: layers/, done/, cache/, logs/
   const Format& layer_format;  ///< what a base layer is written in, and how layers are read
   unsigned threads = 0;        ///< of a pass; 0: one per core
+  bool sandboxed = true;       ///< false: --no-sandbox, for programs that see bytes of strangers
   std::string account = {};    ///< as whom the catalog is used; empty: there is only one
   /// Asked before a sink gets a byte: throws refused() when the image may be built from, but not handed on like this.
   /// Empty: not asked.

@@ -4,6 +4,7 @@
 
 #include "disk/pump.h"
 #include "process/process.h"
+#include "process/sandbox.h"
 
 namespace kiln::engine {
 
@@ -33,7 +34,7 @@ std::string StageContext::exec(const Command& command) {
   options.stop = run_.stop;
   options.directory = scratch();
   options.error_log = log_.open();
-  return run_checked(command, options);
+  return run_confined(command, options, run_.services.sandboxed);
 }
 
 void StageContext::log(std::string_view line) {
@@ -81,13 +82,17 @@ void StageContext::only(bool allowed, const char* what) const {
 
 void StageContext::add_part(const std::string& role, const std::string& name, const BlockReader& disk) {
   std::shared_ptr<PartSink> sink = catalog_.store(disk.size());
-  const auto show = [&](std::uint64_t done, std::uint64_t total) {
-    progress({Progress::Unit::bytes, static_cast<double>(done), static_cast<double>(total), name});
-  };
-  const std::array<BlockSink*, 1> sinks{sink.get()};
-  pump(disk, sinks, {.stop = run_.stop, .progress = show, .workers = run_.services.threads});
+  copy(disk, *sink, name);
   sink->finish();
   run_.parts.push_back({role, name, std::move(sink)});
+}
+
+void StageContext::copy(const BlockReader& disk, BlockSink& sink, const std::string& what) {
+  const auto show = [&](std::uint64_t done, std::uint64_t total) {
+    progress({Progress::Unit::bytes, static_cast<double>(done), static_cast<double>(total), what});
+  };
+  const std::array<BlockSink*, 1> sinks{&sink};
+  pump(disk, sinks, {.stop = run_.stop, .progress = show, .workers = run_.services.threads});
 }
 
 void StageContext::produce(std::shared_ptr<const BlockReader> reader) {

@@ -62,6 +62,7 @@ class StageContext final : public Context {
   Facts& facts() override { return run_.facts; }
   std::vector<NewPart>& parts() override { return run_.parts; }
   void add_part(const std::string& role, const std::string& name, const BlockReader&) override;
+  void copy(const BlockReader&, BlockSink&, const std::string& what) override;
   void produce(std::shared_ptr<const BlockReader>) override;
   void produce_empty(std::uint64_t size) override;
   Guest& guest() override;

@@ -5,7 +5,8 @@
 
 #include <optional>
 
-#include "process/process.h"
+#include <kiln/file.h>
+
 #include "process/syscall_filter.h"
 
 namespace kiln {
@@ -210,6 +211,29 @@ Boxed in_sandbox(const Command& command, const Sandbox& box) {
   add(words, command.args);
   boxed.command = command_of(words, command);
   return boxed;
+}
+
+std::string run_confined(const Command& command, const RunOptions& options, bool sandboxed) {
+  if (command.confined_to.empty()) return run_checked(command, options);
+  Sandbox box{.off = !sandboxed};
+  std::vector<File> inputs;
+  for (const fs::path& file : command.confined_to) {
+    inputs.push_back(File::open_read(file));
+    box.inputs.push_back(inputs.back().fd());
+  }
+  Command inside = command;
+  for (std::string& arg : inside.args)
+    for (std::size_t i = 0; i < inputs.size(); ++i)
+      if (arg == "/in/" + std::to_string(i)) {
+        arg = box.input(i);
+        break;
+      }
+  const Boxed boxed = in_sandbox(inside, box);
+  RunOptions with = options;
+  with.passed = boxed.passed;
+  const Outcome outcome = run(boxed.command, with);
+  if (!outcome.exit.ok()) throw failure_of(command, outcome);
+  return outcome.output;
 }
 
 Words sandbox_words(const NamedSandbox& box, const Words& additions) {

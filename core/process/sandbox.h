@@ -9,6 +9,7 @@
 
 #include <kiln/context.h>
 
+#include "process/process.h"
 #include "process/spawn.h"
 
 namespace kiln {
@@ -51,6 +52,10 @@ struct Boxed {
 /// Throws refused() where bubblewrap is missing or the host allows no namespaces, and Error when there is no such
 /// program.
 Boxed in_sandbox(const Command&, const Sandbox&);
+
+/// As run_checked(), and a command that is confined_to() something runs in the sandbox; `sandboxed` false:
+/// --no-sandbox.
+std::string run_confined(const Command&, const RunOptions&, bool sandboxed);
 
 /// Throws what in_sandbox() does on a host without sandbox.
 void require_sandbox();

@@ -99,6 +99,13 @@ File File::part(std::uint64_t offset, std::uint64_t length, const std::string& n
   return run;
 }
 
+File File::called(std::filesystem::path path) const {
+  File same = again();
+  same.length_ = size();
+  same.path_ = std::move(path);
+  return same;
+}
+
 File::~File() {
   if (fd_ >= 0) ::close(fd_);
 }

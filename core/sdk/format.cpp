@@ -4,6 +4,13 @@
 
 namespace kiln {
 
+Package::~Package() = default;
+
+std::unique_ptr<Package> Format::pack_with(const std::filesystem::path&, const std::vector<std::uint64_t>&,
+                                           const Facts&, const Table&) const {
+  throw Error("a file of format " + about().name + " is one disk and no machine");
+}
+
 const Format& format_for(const Formats& formats, const std::filesystem::path& file, std::string_view named) {
   if (!named.empty()) return formats.get(named);
   std::string ending = file.extension().string();

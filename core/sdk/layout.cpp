@@ -109,4 +109,16 @@ void refuse_nested(const Formats& formats, const BlockReader& disk, const std::s
           .as(code::nested_format);
 }
 
+void require_disk(const BlockReader& disk, const std::string& name) {
+  const std::string kind = look_at(disk).kind;
+  if (kind == "luks")
+    throw refused(name + " is encrypted", "decrypt it first (cryptsetup)", {"byte 0: a LUKS header"})
+        .as(code::encrypted);
+  if (kind == "none")
+    throw invalid(name + " is no disk that kiln recognises",
+                  "if it is the bytes of a disk as they are, say so: format = \"raw\", or --format raw",
+                  {"no format's mark, no partition table and no file system was found in it"})
+        .as(code::unknown_format);
+}
+
 }  // namespace kiln

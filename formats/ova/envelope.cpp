@@ -85,7 +85,27 @@ void add_config(xml_node hardware, const char* key, const char* value) {
   set(node, "vmw:value", value);
 }
 
-void add_hardware(xml_node system, const Machine& machine) {
+constexpr std::size_t sata_ports = 30, scsi_targets = 15, scsi_adapter = 7, first_drive = 5;
+
+void add_drives(xml_node hardware, const Machine& machine, std::size_t disks) {
+  if (machine.sata)
+    add_item(hardware,
+             {.type = "20", .name = "SATA controller 0", .id = "3", .address = "0", .subtype = "vmware.sata.ahci"});
+  else
+    add_item(hardware, {.type = "6", .name = "SCSI controller 0", .id = "3", .address = "0", .subtype = "lsilogic"});
+  for (std::size_t i = 0; i < disks; ++i) {
+    const std::size_t target = i + (!machine.sata && i >= scsi_adapter ? 1 : 0);  // the adapter is one of them itself
+    const std::string number = std::to_string(i + 1);
+    add_item(hardware, {.type = "17",
+                        .name = "Hard disk " + number,
+                        .id = std::to_string(first_drive + i),
+                        .address_on_parent = std::to_string(target),
+                        .host_resource = "ovf:/disk/vmdisk" + number,
+                        .parent = "3"});
+  }
+}
+
+void add_hardware(xml_node system, const Machine& machine, std::size_t disks) {
   xml_node hardware = section(system, "VirtualHardwareSection", "Virtual hardware requirements");
   xml_node family = add(hardware, "System");
   add(family, "vssd:ElementName", "Virtual Hardware Family");
@@ -97,20 +117,10 @@ void add_hardware(xml_node system, const Machine& machine) {
            {.type = "3", .name = cpus + " virtual CPUs", .id = "1", .units = "hertz * 10^6", .quantity = cpus});
   add_item(hardware,
            {.type = "4", .name = memory + " MiB of memory", .id = "2", .units = "byte * 2^20", .quantity = memory});
-  if (machine.sata)
-    add_item(hardware,
-             {.type = "20", .name = "SATA controller 0", .id = "3", .address = "0", .subtype = "vmware.sata.ahci"});
-  else
-    add_item(hardware, {.type = "6", .name = "SCSI controller 0", .id = "3", .address = "0", .subtype = "lsilogic"});
-  add_item(hardware, {.type = "17",
-                      .name = "Hard disk 1",
-                      .id = "4",
-                      .address_on_parent = "0",
-                      .host_resource = "ovf:/disk/vmdisk1",
-                      .parent = "3"});
+  add_drives(hardware, machine, disks);
   add_item(hardware, {.type = "10",
                       .name = "Network adapter 1",
-                      .id = "5",
+                      .id = "4",
                       .address_on_parent = "7",
                       .automatic = "true",
                       .connection = "VM Network",
@@ -119,20 +129,24 @@ void add_hardware(xml_node system, const Machine& machine) {
   if (machine.secure) add_config(hardware, "bootOptions.efiSecureBootEnabled", "true");
 }
 
-void add_disk(xml_node root, const DiskMember& disk) {
-  xml_node file = add(add(root, "References"), "File");
-  set(file, "ovf:href", disk.name);
-  set(file, "ovf:id", "file1");
-  set(file, "ovf:size", std::to_string(disk.size));
-  xml_node one = add(section(root, "DiskSection", "Virtual disks"), "Disk");
-  set(one, "ovf:capacity", std::to_string(disk.capacity));
-  set(one, "ovf:capacityAllocationUnits", "byte");
-  set(one, "ovf:diskId", "vmdisk1");
-  set(one, "ovf:fileRef", "file1");
-  set(one, "ovf:format", "http://www.vmware.com/interfaces/specifications/vmdk.html#streamOptimized");
+void add_disks(xml_node root, const std::vector<DiskMember>& disks) {
+  xml_node files = add(root, "References"), all = section(root, "DiskSection", "Virtual disks");
+  for (std::size_t i = 0; i < disks.size(); ++i) {
+    const std::string number = std::to_string(i + 1);
+    xml_node file = add(files, "File");
+    set(file, "ovf:href", disks[i].name);
+    set(file, "ovf:id", "file" + number);
+    set(file, "ovf:size", std::to_string(disks[i].size));
+    xml_node one = add(all, "Disk");
+    set(one, "ovf:capacity", std::to_string(disks[i].capacity));
+    set(one, "ovf:capacityAllocationUnits", "byte");
+    set(one, "ovf:diskId", "vmdisk" + number);
+    set(one, "ovf:fileRef", "file" + number);
+    set(one, "ovf:format", "http://www.vmware.com/interfaces/specifications/vmdk.html#streamOptimized");
+  }
 }
 
-void add_system(xml_node root, const Machine& machine) {
+void add_system(xml_node root, const Machine& machine, std::size_t disks) {
   xml_node system = add(root, "VirtualSystem");
   set(system, "ovf:id", machine.name);
   add(system, "Info", "A virtual machine");
@@ -142,12 +156,16 @@ void add_system(xml_node root, const Machine& machine) {
   set(os, "ovf:id", kind.cim);
   set(os, "vmw:osType", kind.vmware);
   if (!machine.os.empty()) add(os, "Description", machine.os);
-  add_hardware(system, machine);
+  add_hardware(system, machine, disks);
 }
 
 }  // namespace
 
-std::string envelope(const Machine& machine, const DiskMember& disk) {
+std::size_t most_disks(const Machine& machine) {
+  return machine.sata ? sata_ports : scsi_targets;
+}
+
+std::string envelope(const Machine& machine, const std::vector<DiskMember>& disks) {
   pugi::xml_document document;
   xml_node declaration = document.append_child(pugi::node_declaration);
   set(declaration, "version", "1.0");
@@ -159,11 +177,11 @@ std::string envelope(const Machine& machine, const DiskMember& disk) {
   set(root, "xmlns:rasd", cim + "CIM_ResourceAllocationSettingData");
   set(root, "xmlns:vssd", cim + "CIM_VirtualSystemSettingData");
   set(root, "xmlns:vmw", "http://www.vmware.com/schema/ovf");
-  add_disk(root, disk);
+  add_disks(root, disks);
   xml_node network = add(section(root, "NetworkSection", "Networks"), "Network");
   set(network, "ovf:name", "VM Network");
   add(network, "Description", "The network of the machine");
-  add_system(root, machine);
+  add_system(root, machine, disks.size());
   std::ostringstream text;
   document.save(text, "  ");
   return text.str();

@@ -4,19 +4,23 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "machine.h"
 
 namespace kiln::ova {
 
-/// The disk's file within the package.
+/// A disk's file within the package.
 struct DiskMember {
   std::string name;
   std::uint64_t size = 0;      ///< of the file
   std::uint64_t capacity = 0;  ///< of the disk
 };
 
-/// The descriptor of that machine with that disk, as XML in UTF-8.
-std::string envelope(const Machine&, const DiskMember&);
+/// The most disks that one controller takes: SATA 30, SCSI 15, as in VMware's products.
+std::size_t most_disks(const Machine&);
+
+/// The descriptor of that machine with those disks, in the order of its controller, as XML in UTF-8.
+std::string envelope(const Machine&, const std::vector<DiskMember>&);
 
 }  // namespace kiln::ova

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include <kiln/format.h>
 #include <kiln/value.h>
 
 namespace kiln::ova {
@@ -15,7 +16,6 @@ struct Options {
   Bytes memory{0};
   std::string firmware = "image", controller = "sata", nic = "e1000", os;
   std::int64_t level = 0;
-  Table facts;
 };
 
 struct Machine {
@@ -28,7 +28,8 @@ struct Machine {
   std::string os;    ///< for people; may be empty
 };
 
-/// Facts that make no sense are passed over: they may come from outside. Options that make none: throws invalid().
-Machine machine_of(const Options&);
+/// `known` of the image: what makes no sense of it is passed over, because it may come from outside. Options that make
+/// none: throws invalid().
+Machine machine_of(const Options&, const Facts& known);
 
 }  // namespace kiln::ova

@@ -1,5 +1,5 @@
 // Appliances for VMware's products, VirtualBox and whoever else takes OVF packages. `import` reads them: a package may
-// hold several disks, a format is one.
+// hold several disks, and what a format opens is one.
 
 #include <kiln/plugin.h>
 
@@ -12,25 +12,25 @@ namespace {
 class Ova final : public FormatOf<Options> {
  public:
   Ova()
-      : FormatOf(
-            {.name = "ova",
-             .summary = "A machine for VMware and VirtualBox: OVF, manifest and disk in one file (write only).",
-             .extensions = {"ova"}},
-            {{"name", &Options::name, "Of the machine. Default: what the image was called, else \"machine\"."},
-             {"cpus", &Options::cpus, "Its processors; 0: as the image says, else 2."},
-             {"memory", &Options::memory, "Its memory; 0: as the image says, else 2 GiB."},
-             {"firmware",
-              &Options::firmware,
-              {"image", "bios", "uefi", "secure"},
-              "\"image\": as the image says, else \"bios\". \"secure\" is UEFI with Secure Boot."},
-             {"controller",
-              &Options::controller,
-              {"sata", "scsi"},
-              "Of the disk: AHCI, for which every system has a driver, or LSI Logic."},
-             {"nic", &Options::nic, {"e1000", "e1000e", "vmxnet3"}, "The network card."},
-             {"os", &Options::os, "The system's name, such as \"Debian 12\". Default: as the image says."},
-             {"level", &Options::level, "Compression: 1 to 12, 0 for the default."},
-             {"facts", &Options::facts, "What is known of the image. `write` and `kiln image export` fill it in."}}) {}
+      : FormatOf({.name = "ova",
+                  .summary = "A machine for VMware and VirtualBox: OVF, manifest and disks in one file (write only).",
+                  .extensions = {"ova"}},
+                 {{"name", &Options::name, "Of the machine. Default: what the image was called, else \"machine\"."},
+                  {"cpus", &Options::cpus, "Its processors; 0: as the image says, else 2."},
+                  {"memory", &Options::memory, "Its memory; 0: as the image says, else 2 GiB."},
+                  {"firmware",
+                   &Options::firmware,
+                   {"image", "bios", "uefi", "secure"},
+                   "\"image\": as the image says, else \"bios\". \"secure\" is UEFI with Secure Boot."},
+                  {"controller",
+                   &Options::controller,
+                   {"sata", "scsi"},
+                   "Of the disks: AHCI, for which every system has a driver, or LSI Logic."},
+                  {"nic", &Options::nic, {"e1000", "e1000e", "vmxnet3"}, "The network card."},
+                  {"os", &Options::os, "The system's name, such as \"Debian 12\". Default: as the image says."},
+                  {"level", &Options::level, "Compression: 1 to 12, 0 for the default."}}) {}
+
+  bool is_package() const override { return true; }
 
   Match probe(const Glimpse&) const override { return Match::no; }
 
@@ -43,10 +43,15 @@ class Ova final : public FormatOf<Options> {
  protected:
   std::unique_ptr<BlockSink> create(const std::filesystem::path& file, std::uint64_t size,
                                     const Options& options) const override {
+    return std::make_unique<SingleDisk>(pack(file, {size}, {}, options));
+  }
+
+  std::unique_ptr<Package> pack(const std::filesystem::path& file, const std::vector<std::uint64_t>& sizes,
+                                const Facts& known, const Options& options) const override {
     if (options.level < 0 || options.level > vmdk::highest_level)
       throw invalid("an OVA has no level " + std::to_string(options.level), "take 1 to 12, or 0 for the default");
     const int level = options.level != 0 ? static_cast<int>(options.level) : vmdk::usual_level;
-    return std::make_unique<Writer>(file, size, machine_of(options), level);
+    return std::make_unique<Writer>(file, sizes, machine_of(options, known), level);
   }
 
  private:

@@ -15,13 +15,11 @@ struct Options {
   Bytes block_size{0};
 };
 
-constexpr std::string_view log_replayed = "LogReplayed";
-
 Finding replayed(const Replay& replay) {
   const std::string entries = replay.entries == 1
                                   ? "entry " + std::to_string(replay.first)
                                   : "entries " + std::to_string(replay.first) + " to " + std::to_string(replay.last);
-  return {.code = std::string(log_replayed),
+  return {.code = std::string(code::log_replayed),
           .severity = Severity::note,
           .what = "the log was replayed",
           .evidence = {"VHDX log: " + entries + ", " + std::to_string(replay.overlay.sectors()) +

@@ -1,6 +1,7 @@
 #include "source.h"
 
 #include <algorithm>
+#include <optional>
 
 #include <kiln/finding.h>
 #include <kiln/layout.h>
@@ -129,11 +130,45 @@ Source open_package(Context& ctx, const Package& package, std::string kind, cons
   return out;
 }
 
+/// The bytes of a disk, which an archive keeps without its holes.
+SourceDisk open_holed_disk(Context& ctx, const Input& archive, const Member& member) {
+  const std::string name = archive.file.path().string() + '/' + member.name;
+  SourceDisk out{.name = member.name,
+                 .found = {.format = "raw",
+                           .variant = "with holes",
+                           .virtual_size = member.size,
+                           .file_size = *member.stored,
+                           .details = {}},
+                 .disk = keep_steady(archive.guard, open_holed(archive.file.again(), member.runs, member.size))};
+  if (member.size == 0) throw Error(name + " is empty", "get a complete copy of the file").as(code::invalid_size);
+  refuse_nested(ctx.formats(), *out.disk, name);
+  require_disk(*out.disk, name);
+  return out;
+}
+
+SourceDisk open_member(Context& ctx, const Input& archive, const Member& member) try {
+  if (member.stored) return open_holed_disk(ctx, archive, member);
+  File inside = archive.file.part(member.offset, member.size, member.name);
+  const Format& format = ctx.formats().detect(inside);
+  return open_with(ctx, format, {std::move(inside), archive.guard});
+} catch (const Error& error) {
+  if (error.code() != code::unknown_format) throw;
+  throw invalid(error.what(), "unpack the archive; if its file really is the bytes of a disk, force format raw then",
+                error.evidence())
+      .as(code::unknown_format);
+}
+
+Source open_tar(Context& ctx, Input archive, const UnpackLimits& limits) {
+  refuse_polyglot(ctx.formats(), archive.file, "tar");
+  const std::optional<Member> alone = lone_disk(archive.file.path(), members_of_tar(archive.file));
+  if (!alone) return open_package(ctx, *open_ova(std::move(archive)), "ova", limits);
+  Source out{.kind = "tar", .disks = {}, .facts = {}};
+  out.disks.push_back(open_member(ctx, archive, *alone));
+  return out;
+}
+
 Source open_plain(Context& ctx, Input input, const std::string& format, const UnpackLimits& limits) {
-  if (format.empty() && is_tar(input.file)) {
-    refuse_polyglot(ctx.formats(), input.file, "tar");
-    return open_package(ctx, *open_ova(std::move(input)), "ova", limits);
-  }
+  if (format.empty() && is_tar(input.file)) return open_tar(ctx, std::move(input), limits);
   if (format.empty() && is_xml(input.file)) {
     if (!input.guard)
       throw refused(input.file.path().string() + " is an OVF without its disks", "unpack the whole package")

@@ -19,7 +19,7 @@ struct SourceDisk {
 };
 
 struct Source {
-  std::string kind;               ///< "ova", "ovf", else the format's name
+  std::string kind;               ///< "ova", "ovf", "tar", else the format's name
   std::vector<SourceDisk> disks;  ///< the system disk first, never empty
   Facts facts;                    ///< "machine.*", "boot.firmware", "origin.*", "source.compression"
 };

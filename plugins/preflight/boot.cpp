@@ -134,7 +134,7 @@ Findings look_at_boot(const System& system) {
     if (!g.exists(folder + path)) out.push_back(no_fallback(device, path, loader_in(g, folder, system.arch)));
   });
   if (!any && out.empty())
-    out.push_back({.code = std::string(no_boot_loader),
+    out.push_back({.code = std::string(code::no_boot_loader),
                    .severity = Severity::warning,
                    .what = "the disk has no boot loader that kiln knows",
                    .evidence = {"/boot: no configuration of GRUB, SYSLINUX or systemd-boot", "no EFI system partition"},

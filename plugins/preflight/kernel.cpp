@@ -188,7 +188,7 @@ Findings look_at_kernels(const System& system) {
   Guest& g = system.guest;
   const std::vector<Kernel> kernels = kernels_of(g);
   if (kernels.empty())
-    return {{.code = std::string(no_boot_loader),
+    return {{.code = std::string(code::no_boot_loader),
              .severity = Severity::warning,
              .what = "the system has no kernel",
              .evidence = {"/boot/vmlinuz-*: nothing of this name"},

@@ -20,9 +20,9 @@ namespace fs = std::filesystem;
 
 /// What the checks of a guest find.
 constexpr std::array<std::string_view, 13> guest_codes{
-    code::no_cloud_init,  code::no_partition,     code::no_root, code::no_virtio,      code::fstab_foreign,
-    code::fstab_unstable, code::no_uefi_fallback, code::secrets, code::static_network, code::vendor_tools,
-    code::encrypted,      code::unsupported,      no_boot_loader};
+    code::no_cloud_init,  code::no_partition,     code::no_root,       code::no_virtio,      code::fstab_foreign,
+    code::fstab_unstable, code::no_uefi_fallback, code::secrets,       code::static_network, code::vendor_tools,
+    code::encrypted,      code::unsupported,      code::no_boot_loader};
 
 /// <prefix>/lib…/kiln/plugins/kiln-stage-preflight.so belongs to <prefix>/share/kiln/profiles.
 fs::path installed() {

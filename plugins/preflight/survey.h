@@ -38,7 +38,4 @@ struct Survey {
   Mended (*mend)(const System&) = nullptr;
 };
 
-/// The boot loader and the kernel. Not of <kiln/finding.h>, because no container can have it.
-inline constexpr std::string_view no_boot_loader = "BootLoaderMissing";
-
 }  // namespace kiln::preflight

@@ -1,6 +1,6 @@
 #include <sys/stat.h>
 
-#include <algorithm>
+#include <vector>
 
 #include <kiln/file.h>
 #include <kiln/plugin.h>
@@ -28,27 +28,6 @@ std::string fact_of(const fs::path& file) {
   return "written." + file.filename().string();
 }
 
-/// A format that describes the machine as well takes an option `facts`: what is known of the image.
-bool describes_machine(const Format& format) {
-  return std::ranges::find(format.about().params, "facts", &Param::name) != format.about().params.end();
-}
-
-void add_facts(Table& options, const Facts& facts) {
-  Table known;
-  for (const auto& [name, value] : facts) known[name] = Value{value};
-  options.try_emplace("facts", Value{known});
-}
-
-/// A machine without one of its disks is none.
-void refuse_further_disks(const std::vector<NewPart>& parts, const std::string& format) {
-  std::vector<std::string> names;
-  for (const NewPart& part : parts)
-    if (part.role == part_role::data) names.push_back(part.name);
-  if (!names.empty())
-    throw invalid("this machine has further disks, and kiln writes an " + format + " of one disk",
-                  "publish the image, and write each disk: kiln image export IMAGE FILE --part NAME", names);
-}
-
 /// The format's sink on a pending name: the file appears, or is replaced, when it is complete.
 class WriteSink final : public BlockSink {
  public:
@@ -72,6 +51,53 @@ class WriteSink final : public BlockSink {
   PendingFile pending_;
   bool durable_;
   std::unique_ptr<BlockSink> sink_;
+};
+
+/// The machine's further disks, in its order. What else it has, no format of others has a place for.
+std::vector<NewPart> further_disks(Context& ctx) {
+  std::vector<NewPart> disks = ctx.parts();
+  std::erase_if(disks, [](const NewPart& part) { return part.role != part_role::data; });
+  return disks;
+}
+
+/// The same for a whole machine: the system disk comes with the pass, the others after it.
+class PackSink final : public BlockSink {
+ public:
+  PackSink(Context& ctx, const fs::path& file, const Format& format, const Table& options, bool durable)
+      : ctx_(ctx), further_(further_disks(ctx)), pending_(file), durable_(durable) {
+    std::vector<std::uint64_t> sizes{ctx.disk_size()};
+    for (const NewPart& part : further_) sizes.push_back(part.disk->virtual_size());
+    package_ = format.pack_with(pending_.path(), sizes, ctx.facts(), options);
+    system_ = &package_->next_disk();
+    pending_.remove_abandoned();
+  }
+
+  bool knows(const Digest& digest) const override { return system_->knows(digest); }
+  std::unique_ptr<Encoded> encode(std::shared_ptr<const Batch> batch) const override {
+    return system_->encode(std::move(batch));
+  }
+  void append(Encoded& encoded) override { system_->append(encoded); }
+  void store(Encoded& encoded) override { system_->store(encoded); }
+  void finish() override {
+    system_->finish();
+    for (const NewPart& part : further_) {
+      BlockSink& next = package_->next_disk();
+      ctx_.copy(*part.disk->open(), next, part.name);
+      next.finish();
+    }
+    package_->finish([this](std::uint64_t done, std::uint64_t total) {
+      ctx_.progress({Progress::Unit::bytes, static_cast<double>(done), static_cast<double>(total), "the manifest"});
+    });
+    pending_.commit(durable_);
+  }
+
+ private:
+  Context& ctx_;
+  std::vector<NewPart> further_;
+  PendingFile pending_;
+  bool durable_;
+  std::unique_ptr<Package> package_;
+  BlockSink* system_ = nullptr;
 };
 
 class Write final : public StageOf<Params, Role::sink, Access::content> {
@@ -108,25 +134,24 @@ class Write final : public StageOf<Params, Role::sink, Access::content> {
   void run(Context& ctx, const Params& p) const override {
     const Format& format = format_for(ctx.formats(), p.file, p.format);
     Problems problems;
-    Table options = typed(p.options, format.about().params, problems);
+    const Table options = typed(p.options, format.about().params, problems);
     if (!problems.empty()) throw invalid(problems.front().what, problems.front().hint);
-    if (describes_machine(format)) {
-      refuse_further_disks(ctx.parts(), format.about().name);
-      add_facts(options, ctx.facts());
-    }
     if (p.file.has_parent_path()) {
       std::error_code error;
       fs::create_directories(p.file.parent_path(), error);
       if (error) throw system_error("cannot create " + p.file.parent_path().string(), error.value());
     }
-    ctx.consume(std::make_unique<WriteSink>(p.file, format, ctx.disk_size(), options, p.durable),
-                [&ctx, file = p.file, name = format.about().name](const PassResult&) {
-                  struct stat st {};
-                  ::stat(file.c_str(), &st);
-                  ctx.facts()[fact_of(file)] = mark_of(file);
-                  ctx.summary(file.string() + "  " + name + ", " +
-                              format_bytes(static_cast<std::uint64_t>(st.st_blocks) * 512));
-                });
+    std::unique_ptr<BlockSink> sink;
+    if (format.is_package())
+      sink = std::make_unique<PackSink>(ctx, p.file, format, options, p.durable);
+    else
+      sink = std::make_unique<WriteSink>(p.file, format, ctx.disk_size(), options, p.durable);
+    ctx.consume(std::move(sink), [&ctx, file = p.file, name = format.about().name](const PassResult&) {
+      struct stat st {};
+      ::stat(file.c_str(), &st);
+      ctx.facts()[fact_of(file)] = mark_of(file);
+      ctx.summary(file.string() + "  " + name + ", " + format_bytes(static_cast<std::uint64_t>(st.st_blocks) * 512));
+    });
   }
 };
 

@@ -45,10 +45,28 @@ TEST_F(ImageParts, ExportWritesTheOneThatIsNamed) {
   EXPECT_EQ(bytes, read_all(vars));
   EXPECT_EQ(refuse("alice", {"image", "export", "multi", (kiln / "x.raw").string(), "--part", "disk2"}, 2),
             "error: image multi:1 has no part \"disk2\"\nhelp: its parts are disk1, vars\n");
-  EXPECT_THAT(tell("alice", {"image", "export", "multi", "--oci", (kiln / "oci").string()}),
-              HasSubstr("only the system disk of multi:1 was written"));
+  EXPECT_THAT(
+      tell("alice", {"image", "export", "multi", "--oci", (kiln / "oci").string()}),
+      HasSubstr("not written of multi:1: disk1, vars; to write one: kiln image export multi:1 FILE --part disk1"));
   EXPECT_EQ(ask("alice", {"image", "export", "multi", "--oci", (kiln / "oci").string()})["parts_left_out"],
             (json{"disk1", "vars"}));
+}
+
+TEST_F(ImageParts, APackageHasAllDisks) {
+  LocalCatalog catalog(kiln.home() / "catalog", {"alice", false});
+  std::vector<NewPart> parts{{part_role::data, "disk1", store_part(catalog, data)},
+                             {part_role::firmware, "vars", store_part(catalog, vars)}};
+  const Image machine =
+      test::publish(catalog, system, {"machine", "1", "", 0, {{"machine.cpus", "3"}}}, std::move(parts)).image;
+  const std::string file = (kiln / "machine.ova").string();
+  EXPECT_EQ(ask("alice", {"image", "export", "machine", file})["parts_left_out"], (json{"vars"}));
+  tell("alice", {"import", file, "--name", "back"});
+  const json back = ask("alice", {"image", "show", "back"});
+  EXPECT_EQ(back["content"], ask("alice", {"image", "show", "machine"})["content"]);
+  EXPECT_EQ(back["facts"]["machine.cpus"], "3");
+  EXPECT_EQ(back["facts"]["origin.name"], "machine");
+  ASSERT_THAT(back["parts"], SizeIs(1));
+  EXPECT_EQ(back["parts"][0]["content"], "sha256:" + to_hex(machine.parts[0].content));
 }
 
 TEST_F(ImageParts, DiffSaysWhichDiffer) {

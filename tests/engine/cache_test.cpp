@@ -98,6 +98,23 @@ TEST_F(CacheTest, TheSameContentFromElsewhereHitsTheSameLayers) {
   EXPECT_EQ(endings(), "1 done, 2 done");
 }
 
+TEST_F(CacheTest, ASinkRunsAgainWhenTheMachineIsAnother) {
+  const auto machine = [](const std::string& words) {
+    return "[[stage]]\nuse = \"t-source\"\n" + words +
+           "[[stage]]\nuse = \"t-edit\"\n[[stage]]\nuse = \"write\"\nfile = \"a.raw\"\n";
+  };
+  run(machine("beside = \"data\"\n"));
+  EXPECT_EQ(endings(), "1 done, 2 done, 3 done");
+  run(machine("beside = \"data\"\n"));
+  EXPECT_EQ(endings(), "1 done, 2 cached, 3 cached");
+  run(machine("beside = \"other data\"\n"));
+  EXPECT_EQ(endings(), "1 done, 2 cached, 3 done");
+  run(machine("memory = \"1024\"\n"));
+  EXPECT_EQ(endings(), "1 done, 2 cached, 3 done");
+  run(machine("memory = \"1024\"\n"));
+  EXPECT_EQ(endings(), "1 cached, 2 cached, 3 cached");
+}
+
 TEST_F(CacheTest, AgainRunsASinkWhateverIsRemembered) {
   run(pipeline());
   run(pipeline(), {.again = {"t-look"}, .stop = {}});

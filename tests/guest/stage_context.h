@@ -45,6 +45,7 @@ class StageContext final : public Context {
   Facts& facts() override { return facts_; }
   std::vector<NewPart>& parts() override { return parts_; }
   void add_part(const std::string&, const std::string&, const BlockReader&) override { throw Error("not a source"); }
+  void copy(const BlockReader&, BlockSink&, const std::string&) override { throw Error("not a source"); }
   void produce(std::shared_ptr<const BlockReader>) override { throw Error("not a source"); }
   void produce_empty(std::uint64_t) override { throw Error("not a source"); }
   Guest& guest() override;

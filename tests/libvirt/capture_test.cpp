@@ -41,6 +41,9 @@ class CaptureOfDomain : public testing::Test {
     words.insert(words.end(), more.begin(), more.end());
     return words;
   }
+  static std::vector<std::string> import(const std::string& image) {
+    return {"import", "--domain", LiveDomain::name, "--connect", first_host().uri(), "--name", image};
+  }
   json ask(std::vector<std::string> words) {
     words.emplace_back("--json");
     const Answer answer = kiln(words);
@@ -255,6 +258,14 @@ TEST_F(CaptureOfDomain, ARawDiskStaysRawWhateverTheGuestWritesOntoIt) {
   expect_raw("evil:2");
   expect_same(exported("evil:2"), truth());
 
+  const Answer imported = kiln(import("in"));
+  EXPECT_EQ(imported.status, 0) << imported.err;
+  const json in = ask({"image", "show", "in"}), out = ask({"image", "show", "evil:2"});
+  EXPECT_EQ(in["content"], out["content"]);
+  EXPECT_EQ(in["parts"][0]["content"], out["parts"][0]["content"]);
+  EXPECT_EQ(in["facts"]["source.kind"], "import");
+  EXPECT_EQ(in["facts"]["machine.cpus"], "1");
+
   // From another host its files are fetched, as its daemon sends them: an ssh that goes nowhere.
   const std::filesystem::path run_folder = first_host().pool().parent_path() / "run";
   const std::string as_owner = ::geteuid() == 0 ? "setpriv --reuid 65534 --regid 65534 --clear-groups " : "";
@@ -286,6 +297,9 @@ TEST_F(CaptureOfDomain, ARawDiskStaysRawWhateverTheGuestWritesOntoIt) {
 }
 
 TEST_F(CaptureOfDomain, SaysWhatIsWrong) {
+  const Answer runs = kiln(import("x"));
+  EXPECT_EQ(runs.status, 3) << "what runs is for capture";
+  EXPECT_THAT(runs.err, HasSubstr("is not shut off")) << runs.err;
   EXPECT_THAT(kiln({"capture", "--domain", "nobody", "--connect", first_host().uri(), "--name", "x"}).err,
               HasSubstr("there is no domain \"nobody\""));
   EXPECT_EQ(kiln({"capture", "one", "--domain", "two", "--name", "x"}).status, 2);

@@ -63,8 +63,9 @@ class PartSink : public BlockSink {
   virtual std::uint64_t virtual_size() const = 0;
   virtual std::uint64_t new_chunks() const = 0;
   virtual std::uint64_t all_chunks() const = 0;
-  virtual std::uint64_t stored_bytes() const = 0;  ///< after finish(): what it added to the store
-  virtual std::string lease() const = 0;           ///< id of what keeps the content
+  virtual std::uint64_t stored_bytes() const = 0;               ///< after finish(): what it added to the store
+  virtual std::string lease() const = 0;                        ///< id of what keeps the content
+  virtual std::shared_ptr<const BlockReader> open() const = 0;  ///< after finish()
 };
 
 /// A part of the image that is being published.

@@ -24,6 +24,9 @@ struct Command {
   std::vector<std::string> args;
   std::string input = {};                     ///< its standard input
   std::vector<std::string> environment = {};  ///< "NAME=value", added to a minimal environment
+  /// Not empty: it sees bytes that nobody vouches for, so it runs in the sandbox. There are these files, for reading,
+  /// as "/in/0", "/in/1" … (write that as arguments), its own empty /tmp, and no other of the host's. Seven at most.
+  std::vector<std::filesystem::path> confined_to = {};
 };
 
 /// A disk as a file that QEMU opens, with its format: always passed on, never probed.
@@ -70,6 +73,9 @@ class Context {
   virtual std::vector<NewPart>& parts() = 0;
   /// Reads the disk, stores it, and adds it to parts(). What the catalog has is neither read nor stored again.
   virtual void add_part(const std::string& role, const std::string& name, const BlockReader&) = 0;
+  /// Offers a whole disk to the sink, on every core, and shows how far it is. finish() is the caller's. `what`: as in
+  /// Progress.
+  virtual void copy(const BlockReader&, BlockSink&, const std::string& what) = 0;
 
   // --- sources
   /// "This is the disk." Nothing is copied: it is read when somebody wants it.

@@ -32,7 +32,9 @@ class KILN_API File {
   File part(std::uint64_t offset, std::uint64_t length, const std::string& name) const;
   /// The same file, opened once more.
   File again() const;
-  /// Whether it is a part(): then nothing lies beside it.
+  /// The same, under the path that people know it by: what was unpacked lies in a file without a name.
+  File called(std::filesystem::path) const;
+  /// Whether it is a part() or called(): then nothing lies beside it.
   bool is_part() const noexcept { return length_.has_value(); }
 
   std::uint64_t size() const;
@@ -59,7 +61,7 @@ class KILN_API File {
   int fd_ = -1;
   std::filesystem::path path_;
   std::uint64_t begin_ = 0;              ///< where byte 0 is in what fd_ is open on
-  std::optional<std::uint64_t> length_;  ///< of a part
+  std::optional<std::uint64_t> length_;  ///< of a part() or called()
 };
 
 /// A file that is being made under its own name. Unless keep() is called, the destructor removes it.

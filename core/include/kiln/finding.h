@@ -44,6 +44,7 @@ inline constexpr std::string_view external_extent = "ExternalExtent";  ///< a de
 inline constexpr std::string_view format_mismatch = "FormatMismatch";  ///< said to be another one
 inline constexpr std::string_view hash_mismatch = "HashMismatch";      ///< a digest that was expected
 inline constexpr std::string_view invalid_size = "InvalidFormatSize";  ///< impossible, or none
+inline constexpr std::string_view log_replayed = "LogReplayed";        ///< what a crash left undone was done, in memory
 inline constexpr std::string_view nested_format = "NestedFormat";      ///< the disk begins as a container
 inline constexpr std::string_view overlap = "Overlap";                 ///< two things in one place
 inline constexpr std::string_view parent_needed = "ParentNeeded";      ///< a differencing disk
@@ -59,6 +60,7 @@ inline constexpr std::string_view manifest = "ManifestMismatch";       ///< of a
 inline constexpr std::string_view not_a_file = "NotAFile";             ///< a device, a socket, a link, a folder
 inline constexpr std::string_view private_address = "PrivateAddress";  ///< a URL that leads inside
 // The system on the disk.
+inline constexpr std::string_view no_boot_loader = "BootLoaderMissing";  ///< or the kernel
 inline constexpr std::string_view no_cloud_init = "CloudInitNotInstalled";
 inline constexpr std::string_view no_partition = "PartitionNotPresent";
 inline constexpr std::string_view no_root = "RootPartitionNotFound";

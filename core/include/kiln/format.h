@@ -2,6 +2,7 @@
 // A format knows one container of a disk: qcow2, raw, vhd. Adding one makes every pipeline able to read or write it.
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -50,6 +51,20 @@ struct Glimpse {
   std::uint64_t file_size = 0;
 };
 
+/// A machine in one file, while it is made: its disks one after the other. For one thread at a time.
+class KILN_API Package {
+ public:
+  Package() = default;
+  Package(const Package&) = delete;
+  Package& operator=(const Package&) = delete;
+  virtual ~Package();  ///< without finish(): undo, leave nothing behind
+
+  /// The next disk's sink, the system's first. The one before has been finished, and is gone with this call.
+  virtual BlockSink& next_disk() = 0;
+  /// After the last disk was finished. `progress` is told of bytes; what it throws ends the work.
+  virtual void finish(const std::function<void(std::uint64_t done, std::uint64_t total)>& progress) = 0;
+};
+
 /// Immortal and immutable: any thread may call any function. Files come from strangers: a format reads them with its
 /// own strict code, checks every offset against the file's end, and never hands them to another program.
 class KILN_API Format {
@@ -69,6 +84,12 @@ class KILN_API Format {
   /// about().params.
   virtual std::unique_ptr<BlockSink> create_with(const std::filesystem::path& file, std::uint64_t size,
                                                  const Table& options) const = 0;
+  /// Whether a file of it is a machine, with all of its disks and what is known of it. Then create_with() makes one of
+  /// one disk, of which nothing is known.
+  virtual bool is_package() const { return false; }
+  /// Only where is_package(): a file for disks of these sizes. `known` has the names of Image::facts.
+  virtual std::unique_ptr<Package> pack_with(const std::filesystem::path& file, const std::vector<std::uint64_t>& sizes,
+                                             const Facts& known, const Table& options) const;
 
   Inspection inspect(const std::filesystem::path& file) const { return inspect(File::open_read(file)); }
   std::shared_ptr<const BlockReader> open(const std::filesystem::path& file,
@@ -92,9 +113,17 @@ class FormatOf : public Format {
                                          const Table& options) const final {
     return create(file, size, schema_.bind(options));
   }
+  std::unique_ptr<Package> pack_with(const std::filesystem::path& file, const std::vector<std::uint64_t>& sizes,
+                                     const Facts& known, const Table& options) const final {
+    return pack(file, sizes, known, schema_.bind(options));
+  }
 
  protected:
   virtual std::unique_ptr<BlockSink> create(const std::filesystem::path& file, std::uint64_t size, const O&) const = 0;
+  virtual std::unique_ptr<Package> pack(const std::filesystem::path& file, const std::vector<std::uint64_t>& sizes,
+                                        const Facts& known, const O&) const {
+    return Format::pack_with(file, sizes, known, {});
+  }
   ~FormatOf() = default;
 
  private:

@@ -20,4 +20,8 @@ KILN_API DiskLayout look_at(const BlockReader&);
 /// that one instead, with all that it refers to. `name`: what the disk came from.
 KILN_API void refuse_nested(const Formats&, const BlockReader&, const std::string& name);
 
+/// For bytes that nobody has said to be a disk, and that have no container's mark: throws invalid() when no partition
+/// table and no file system is on it, refused() when it is encrypted.
+KILN_API void require_disk(const BlockReader&, const std::string& name);
+
 }  // namespace kiln

@@ -180,7 +180,8 @@ class FakeFormats final : public Formats {
 /// A part that was stored in memory: the chunks' digests instead of their bytes.
 class FakePart final : public PartSink {
  public:
-  FakePart(std::set<Digest>& known, std::uint64_t virtual_size) : known_(known), size_(virtual_size) {}
+  FakePart(std::set<Digest>& known, std::uint64_t virtual_size)
+      : known_(known), size_(virtual_size), batches_(std::make_shared<Batches>()) {}
   bool knows(const Digest& digest) const override { return known_.contains(digest); }
   void append(Encoded& encoded) override {
     for (const Digest& digest : encoded.batch->digests) {
@@ -189,8 +190,11 @@ class FakePart final : public PartSink {
       if (known_.insert(digest).second) ++new_;
       content_ = digest;
     }
+    const auto bytes = encoded.batch->bytes;
+    (*batches_)[encoded.batch->offset].assign(bytes.begin(), bytes.end());
   }
   void finish() override {}
+  std::shared_ptr<const BlockReader> open() const override { return std::make_shared<Reader>(size_, batches_); }
   const Digest& content() const override { return content_; }
   std::uint64_t virtual_size() const override { return size_; }
   std::uint64_t new_chunks() const override { return new_; }
@@ -199,8 +203,30 @@ class FakePart final : public PartSink {
   std::string lease() const override { return "lease"; }
 
  private:
+  using Batches = std::map<std::uint64_t, std::vector<std::byte>>;  // by offset
+  class Reader final : public BlockReader {
+   public:
+    Reader(std::uint64_t size, std::shared_ptr<const Batches> batches) : size_(size), batches_(std::move(batches)) {}
+    std::uint64_t size() const override { return size_; }
+    Extent extent_at(std::uint64_t offset) const override {
+      const std::uint64_t start = offset / batch_size * batch_size, end = std::min(start + batch_size, size_);
+      return {offset, end - offset, batches_->contains(start), false};
+    }
+    void read(std::uint64_t offset, std::span<std::byte> into) const override {
+      for (std::size_t i = 0; i < into.size(); ++i) {
+        const auto it = batches_->find((offset + i) / batch_size * batch_size);
+        into[i] = it == batches_->end() ? std::byte{0} : it->second.at((offset + i) % batch_size);
+      }
+    }
+
+   private:
+    std::uint64_t size_;
+    std::shared_ptr<const Batches> batches_;
+  };
+
   std::set<Digest>& known_;
   std::uint64_t size_;
+  std::shared_ptr<Batches> batches_;
   Digest content_;  // the last chunk's: enough to tell parts apart
   std::uint64_t new_ = 0, all_ = 0;
 };
@@ -397,6 +423,7 @@ class FakeContext final : public Context {
   Facts& facts() override { return known_facts; }
   std::vector<NewPart>& parts() override { return known_parts; }
   void add_part(const std::string& role, const std::string& name, const BlockReader& disk) override;
+  void copy(const BlockReader& disk, BlockSink& sink, const std::string& what) override;
   void produce(std::shared_ptr<const BlockReader> disk) override { produced = std::move(disk); }
   void produce_empty(std::uint64_t bytes) override { size = bytes; }
   Guest& guest() override { return fake_guest; }
@@ -445,9 +472,13 @@ inline PassResult offer(const BlockReader& disk, const Digest& content, const st
 
 inline void FakeContext::add_part(const std::string& role, const std::string& name, const BlockReader& disk) {
   std::shared_ptr<PartSink> sink = fake_catalog.store(disk.size());
-  offer(disk, {}, {sink.get()});
+  copy(disk, *sink, name);
   sink->finish();
   known_parts.push_back({role, name, std::move(sink)});
+}
+
+inline void FakeContext::copy(const BlockReader& disk, BlockSink& sink, const std::string&) {
+  offer(disk, {}, {&sink});
 }
 
 inline void FakeContext::pass(const BlockReader& disk, const Digest& content) {

@@ -74,23 +74,25 @@ std::string read(Downloads& downloads, const fs::path& from) {
   return text;
 }
 
-/// gpgv reads binary key rings only. What it is given is under names of kiln's own.
+/// gpgv reads binary key rings only. Both programs see bytes of strangers, and nothing else.
 void require_signature(Context& ctx, const Params& p, const std::string& list, const std::string& signature,
                        const std::string& name) {
   const fs::path ring = ctx.scratch() / "keyring.gpg", signed_file = ctx.scratch() / "checksums",
                  detached = ctx.scratch() / "checksums.sig";
-  std::string keys = read_text(p.keyring.path, longest_list);
-  if (keys.find("-----BEGIN PGP PUBLIC KEY BLOCK-----") != std::string::npos)
-    keys = ctx.exec({.program = "gpg",
-                     .args = {"--homedir", ctx.scratch().string(), "--batch", "--no-options", "--dearmor"},
-                     .input = keys});
+  const std::string keys = read_text(p.keyring.path, longest_list);
   write_text(ring, keys);
+  if (keys.find("-----BEGIN PGP PUBLIC KEY BLOCK-----") != std::string::npos)
+    write_text(
+        ring,
+        ctx.exec({.program = "gpg",
+                  .args = {"--homedir", "/tmp", "--batch", "--no-options", "--output", "-", "--dearmor", "--", "/in/0"},
+                  .confined_to = {ring}}));
   write_text(signed_file, list);
   write_text(detached, signature);
   try {
     ctx.exec({.program = "gpgv",
-              .args = {"--homedir", ctx.scratch().string(), "--keyring", ring.string(), "--", detached.string(),
-                       signed_file.string()}});
+              .args = {"--homedir", "/tmp", "--keyring", "/in/0", "--", "/in/1", "/in/2"},
+              .confined_to = {ring, detached, signed_file}});
   } catch (const Error& error) {
     if (!std::string_view(error.what()).starts_with("gpgv exited")) throw;  // cancelled, or not installed
     throw refused("the signature of " + name + " is not one of the key ring's",

@@ -8,7 +8,6 @@
 #include <kiln/finding.h>
 
 #include "package/package_manifest.h"
-#include "package/tar.h"
 #include "package/xml.h"
 
 namespace kiln::import {
@@ -44,13 +43,18 @@ std::string only(const std::vector<std::string>& names, std::string_view ending,
 class Ova final : public Package {
  public:
   explicit Ova(Input archive) : archive_(std::move(archive)), members_(members_of_tar(archive_.file)) {
+    for (const Member& member : members_)
+      if (member.stored)
+        throw refused(archive_.file.path().string() + " has a member with holes, which the archive leaves out",
+                      "unpack it with tar -xSf, and import the OVF that is in it", {in_quotes(member.name)})
+            .as(code::archive);
     archive_.check();
     const fs::path& path = archive_.file.path();
     descriptor_ = only(names(), ".ovf", path);
     manifest_ = only(names(), ".mf", path);
     if (descriptor_.empty())
       throw refused(path.string() + " is an archive without an OVF",
-                    "is it an appliance? take the disk out of any other archive and import that",
+                    "is it an appliance? of any other archive with several files, take the disk out and import that",
                     {std::to_string(members_.size()) + " members, none ends in .ovf"})
           .as(code::archive);
   }
@@ -177,6 +181,20 @@ void check_files(const Package& package, const Ovf& ovf, std::vector<Finding>& f
 }  // namespace
 
 Package::~Package() = default;
+
+std::optional<Member> lone_disk(const fs::path& archive, const std::vector<Member>& members) {
+  if (ends(archive.filename().string(), ".ova")) return std::nullopt;
+  std::optional<Member> found;
+  for (const Member& member : members) {
+    // Of Vagrant's boxes and of Google's older exports.
+    if (member.name == "metadata.json" || member.name == "info.json" || member.name == "Vagrantfile" ||
+        member.name == "manifest.json")
+      continue;
+    if (found || ends(member.name, ".ovf")) return std::nullopt;
+    found = member;
+  }
+  return found;
+}
 
 std::unique_ptr<Package> open_ova(Input archive) {
   return std::make_unique<Ova>(std::move(archive));

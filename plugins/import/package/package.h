@@ -1,12 +1,15 @@
 #pragma once
 // The files of an OVF package: members of a tar, or what lies beside an .ovf.
 
+#include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "package/ovf.h"
+#include "package/tar.h"
 #include "steady.h"
 
 namespace kiln::import {
@@ -27,6 +30,10 @@ class Package {
   /// Empty when there is none.
   virtual std::string manifest() const = 0;
 };
+
+/// The one disk of an archive that is no OVA: as Google's cloud exports it ("disk.raw"), and Vagrant keeps it for
+/// libvirt. Nothing: there is an OVF, or not one such file, or the archive is called an OVA.
+std::optional<Member> lone_disk(const std::filesystem::path& archive, const std::vector<Member>&);
 
 /// Throws Error as members_of_tar() does, and with code::archive unless there is one OVF and at most one manifest.
 std::unique_ptr<Package> open_ova(Input);

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstring>
 #include <set>
+#include <utility>
 
 #include <kiln/finding.h>
 #include <kiln/text.h>
@@ -65,10 +66,6 @@ void check_kind(const File& file, archive_entry* entry, const std::string& name,
   if (!is_plain_name(name)) throw unsafe(file, "a member whose name is none of a plain file", header, in_quotes(name));
   if (const auto mode = ::archive_entry_perm(entry); (mode & (S_ISUID | S_ISGID)) != 0)
     throw unsafe(file, "a member that would run as somebody else", header, in_quotes(name));
-  if (::archive_entry_sparse_reset(entry) > 0)
-    throw refused(file.path().string() + " has a member with holes, which the archive leaves out",
-                  "unpack it with tar -xSf, and import the disk that is in it", {at(header) + ": " + in_quotes(name)})
-        .as(code::archive);
 }
 
 /// Where libarchive says that the data is, there they are.
@@ -76,12 +73,14 @@ void check_data(const File& file, ArchiveReader& reader, const Member& member) {
   const void* bytes = nullptr;
   std::size_t size = 0;
   la_int64_t offset = 0;
-  if (member.size == 0) return;
+  const std::uint64_t first = member.runs.empty() ? 0 : member.runs.front().offset;
+  const std::uint64_t length = member.stored.value_or(member.size);
+  if (length == 0) return;
   reader.must(::archive_read_data_block(reader.get(), &bytes, &size, &offset));
-  size = std::min<std::uint64_t>(size, member.size);
+  size = std::min<std::uint64_t>(size, member.runs.empty() ? length : member.runs.front().length);
   std::vector<std::byte> there(size);
   file.read_at(member.offset, there);
-  if (offset != 0 || std::memcmp(there.data(), bytes, size) != 0)
+  if (std::cmp_not_equal(offset, first) || std::memcmp(there.data(), bytes, size) != 0)
     throw damaged(file, "the member " + in_quotes(member.name) + " is not stored as it is", code::archive);
 }
 
@@ -122,6 +121,7 @@ std::vector<Member> members_of_tar(const File& file) {
   std::uint64_t end = 0;
   for (;;) {
     if (size < end || size - end < block) throw truncated(file, "the archive's end mark", end + block);
+    const std::optional<std::uint64_t> with_holes = check_map(file, end);
     archive_entry* entry = reader.next();
     if (entry == nullptr) break;
     const auto header = static_cast<std::uint64_t>(::archive_read_header_position(reader.get()));
@@ -133,14 +133,16 @@ std::vector<Member> members_of_tar(const File& file) {
     // What libarchive skipped must be what the member holds, or the data would lie elsewhere.
     if (header != end) throw damaged(file, at(header) + ": one is due at byte " + std::to_string(end), code::archive);
     if (member.name != "." || !nothing) check_kind(file, entry, member.name, header);
-    if (stored < 0 || member.offset > size || member.size > size - member.offset)
-      throw truncated(
-          file, "the member " + in_quotes(member.name),
-          stored < 0 || member.size > UINT64_MAX - member.offset ? UINT64_MAX : member.offset + member.size);
+    member.stored = with_holes;
+    const std::uint64_t taken = with_holes.value_or(member.size);
+    if (stored < 0 || member.offset > size || taken > size - member.offset)
+      throw truncated(file, "the member " + in_quotes(member.name),
+                      stored < 0 || taken > UINT64_MAX - member.offset ? UINT64_MAX : member.offset + taken);
     if (!names.insert(member.name).second)
       throw unsafe(file, "two members of one name", header, in_quotes(member.name));
+    if (with_holes) member.runs = runs_of(file, entry, member.offset, *with_holes);
     check_data(file, reader, member);
-    end = (member.offset + member.size + block - 1) / block * block;
+    end = (member.offset + taken + block - 1) / block * block;
     if (!nothing) members.push_back(std::move(member));
   }
   check_end(file, end);

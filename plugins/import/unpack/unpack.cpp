@@ -119,7 +119,7 @@ File unpack(Context& ctx, const File& packed, Packing packing, const UnpackLimit
   if (out.size() == 0)
     throw Error(packed.path().string() + " holds nothing", "get the file again").as(code::invalid_size);
   spool.truncate(out.size());
-  File inside = spool.part(0, out.size(), name_within(packed.path(), decoder->name()));
+  File inside = spool.called(packed.path() / name_within(packed.path(), decoder->name()));
   if (const Packing again = packing_of(inside); again != Packing::none)
     throw refused(packed.path().string() + " is compressed twice", "unpack it once yourself",
                   {"what is in it begins as " + std::string(name_of(again))})

@@ -13,7 +13,7 @@ struct Params {
   std::string text = "base";
   Bytes size{1u << 20};
   std::filesystem::path reads;
-  std::string mishap, reading;
+  std::string mishap, reading, beside, memory;
   bool build = false;
 };
 
@@ -46,12 +46,18 @@ class Source final : public StageOf<Params, Role::source> {
                  {"reads", &Params::reads, "A file for a line per read."},
                  {"mishap", &Params::mishap, "What goes wrong."},
                  {"reading", &Params::reading, "What goes wrong when it is read."},
+                 {"beside", &Params::beside, "What a second disk begins with."},
+                 {"memory", &Params::memory, "Of the machine."},
                  {"build", &Params::build, "Build it in an empty disk."}}) {}
 
  protected:
+  bool still_there(const Params& p, const Facts&, Catalog&) const override { return p.beside.empty(); }
+
   void run(Context& ctx, const Params& p) const override {
     test::suffer(p.mishap, ctx);
     ctx.facts()["source.kind"] = "test";
+    if (!p.memory.empty()) ctx.facts()["machine.memory"] = p.memory;
+    if (!p.beside.empty()) ctx.add_part(part_role::data, "disk1", fakes::MemoryDisk(p.beside, p.size.count));
     ctx.summary("made of \"" + p.text + '"');
     if (!p.build) return ctx.produce(std::make_shared<Watched>(p));
     ctx.produce_empty(p.size.count);

@@ -12,13 +12,13 @@ using testing::Not;
 class OvaMachine : public testing::Test {
  protected:
   OvaMachine() { test::write_raw(raw, {"small", 1 << 20, {{0, 4096}}}); }
-  Facts facts(const Table& options, const std::string& name = "machine") {
+  Facts facts(const Table& options, const Facts& known = {}, const std::string& name = "machine") {
     fs::remove(file);
-    test::write_ova(test::RawDisk(raw), file, options);
+    const test::RawDisk disk(raw);
+    test::pack_ova({&disk}, file, options, known);
     ovf = test::member(file, name + ".ovf");
     return test::Taken(file).facts();
   }
-  static Table known(const Table& facts) { return {{"facts", Value{facts}}}; }
   static Value text(const std::string& s) { return Value{s}; }
 
   const test::TempDir dir;
@@ -38,11 +38,12 @@ TEST_F(OvaMachine, IsOneThatEveryHypervisorStarts) {
 }
 
 TEST_F(OvaMachine, IsWhatIsKnownOfTheImage) {
-  const Facts found = facts(known({{"machine.cpus", text("6")},
-                                   {"machine.memory", text("3221225472")},
-                                   {"boot.firmware", text("secure")},
-                                   {"origin.name", text("web <1> server")},
-                                   {"os.product", text("Debian GNU/Linux 12 & more")}}),
+  const Facts found = facts({},
+                            {{"machine.cpus", "6"},
+                             {"machine.memory", "3221225472"},
+                             {"boot.firmware", "secure"},
+                             {"origin.name", "web <1> server"},
+                             {"os.product", "Debian GNU/Linux 12 & more"}},
                             "web--1--server");
   EXPECT_EQ(found.at("machine.cpus"), "6");
   EXPECT_EQ(found.at("machine.memory"), "3221225472");
@@ -53,7 +54,7 @@ TEST_F(OvaMachine, IsWhatIsKnownOfTheImage) {
 }
 
 TEST_F(OvaMachine, IsWhatTheOptionsSayFirst) {
-  Table options = known({{"machine.cpus", text("6")}, {"boot.firmware", text("bios")}});
+  Table options;
   options["cpus"] = Value{std::int64_t{8}};
   options["memory"] = Value{Bytes{1'000'000'000}};
   options["firmware"] = text("uefi");
@@ -61,7 +62,7 @@ TEST_F(OvaMachine, IsWhatTheOptionsSayFirst) {
   options["nic"] = text("e1000e");
   options["name"] = text("web");
   options["os"] = text("Windows Server 2022");
-  const Facts found = facts(options, "web");
+  const Facts found = facts(options, {{"machine.cpus", "6"}, {"boot.firmware", "bios"}}, "web");
   EXPECT_EQ(found.at("machine.cpus"), "8");
   EXPECT_EQ(found.at("machine.memory"), std::to_string(956ull << 20));  // in steps of 4 MiB
   EXPECT_EQ(found.at("boot.firmware"), "uefi");
@@ -72,10 +73,10 @@ TEST_F(OvaMachine, IsWhatTheOptionsSayFirst) {
 }
 
 TEST_F(OvaMachine, PassesOverFactsThatMakeNoSense) {
-  const Facts found = facts(known({{"machine.cpus", text("four")},
-                                   {"machine.memory", text("99999999999999999999")},
-                                   {"boot.firmware", text("bios,uefi")},
-                                   {"origin.name", text("../..")}}));
+  const Facts found = facts({}, {{"machine.cpus", "four"},
+                                 {"machine.memory", "99999999999999999999"},
+                                 {"boot.firmware", "bios,uefi"},
+                                 {"origin.name", "../.."}});
   EXPECT_EQ(found.at("machine.cpus"), "2");
   EXPECT_EQ(found.at("machine.memory"), std::to_string(2048ull << 20));
   EXPECT_FALSE(found.contains("boot.firmware"));

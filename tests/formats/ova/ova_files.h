@@ -22,6 +22,21 @@ inline const Format& ova() {
   return format;
 }
 
+/// Of a machine with these disks.
+inline void pack_ova(const std::vector<const BlockReader*>& disks, const std::filesystem::path& out,
+                     const Table& options = {}, const Facts& known = {}, unsigned workers = 2) {
+  std::vector<std::uint64_t> sizes;
+  for (const BlockReader* disk : disks) sizes.push_back(disk->size());
+  const auto package = ova().pack_with(out, sizes, known, options);
+  for (const BlockReader* disk : disks) {
+    BlockSink& sink = package->next_disk();
+    BlockSink* const sinks[] = {&sink};
+    pump(*disk, sinks, {.workers = workers});
+    sink.finish();
+  }
+  package->finish([](std::uint64_t, std::uint64_t) {});
+}
+
 /// Returns the digest of the disk's content.
 inline Digest write_ova(const BlockReader& disk, const std::filesystem::path& out, const Table& options = {},
                         unsigned workers = 2) {

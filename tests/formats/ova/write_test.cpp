@@ -56,6 +56,56 @@ TEST_F(OvaWrite, OthersReadItsMembers) {
   EXPECT_THAT(test::qemu_img({"info", "-f", "vmdk", vmdk}), HasSubstr("streamOptimized"));
 }
 
+TEST_F(OvaWrite, SeveralDisksComeBackInTheirOrder) {
+  std::vector<fs::path> raws;
+  std::vector<std::unique_ptr<test::RawDisk>> disks;
+  for (const std::uint64_t size : {3 * MiB, 70 * MiB + 512, MiB}) {
+    raws.push_back(dir / ("raw" + std::to_string(raws.size())));
+    test::write_raw(raws.back(), {"one", size, {{MiB / 2, MiB / 4}}});
+    disks.push_back(std::make_unique<test::RawDisk>(raws.back()));
+  }
+  const std::vector<const BlockReader*> all{disks[0].get(), disks[1].get(), disks[2].get()};
+  test::pack_ova(all, file);
+  EXPECT_EQ(must({"tar", "-tf", file.string()}),
+            "machine.ovf\nmachine.mf\nmachine-disk1.vmdk\nmachine-disk2.vmdk\nmachine-disk3.vmdk\n");
+  const test::Taken taken(file);
+  EXPECT_TRUE(taken.ctx.findings.empty()) << taken.ctx.findings.front().what;
+  EXPECT_TRUE(test::same_as_raw(*taken.ctx.produced, raws[0]));
+  ASSERT_EQ(taken.ctx.known_parts.size(), 2u);
+  for (std::size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(taken.ctx.known_parts[i].name, "disk" + std::to_string(i + 1));
+    EXPECT_TRUE(test::same_as_raw(*taken.ctx.known_parts[i].disk->open(), raws[i + 1]));
+  }
+  test::pack_ova(all, dir / "again.ova", {}, {}, 1);
+  EXPECT_TRUE(test::same_files(file, dir / "again.ova"));
+}
+
+TEST_F(OvaWrite, TakesAsManyDisksAsItsControllerHasPlaces) {
+  for (const auto& [controller, most] : {std::pair("sata", 30), std::pair("scsi", 15)}) {
+    const Table options{{"controller", Value{std::string(controller)}}};
+    std::vector<std::uint64_t> sizes(static_cast<std::size_t>(most), MiB);
+    fs::remove(file);
+    const auto package = test::ova().pack_with(file, sizes, {}, options);
+    for (std::size_t i = 0; i < sizes.size(); ++i) package->next_disk().finish();
+    package->finish([](std::uint64_t, std::uint64_t) {});
+    const std::string ovf = member(file, "machine.ovf");
+    EXPECT_EQ(test::Taken(file).ctx.known_parts.size(), sizes.size() - 1);
+    // The adapter itself is target 7.
+    EXPECT_EQ(ovf.find("<rasd:AddressOnParent>15</rasd:AddressOnParent>") != std::string::npos, true);
+    sizes.push_back(MiB);
+    EXPECT_THROW(test::ova().pack_with(dir / "more.ova", sizes, {}, options), Error);
+    EXPECT_FALSE(fs::exists(dir / "more.ova"));
+  }
+}
+
+TEST_F(OvaWrite, WhatIsNotFinishedIsGone) {
+  {
+    const auto package = test::ova().pack_with(file, {MiB, MiB}, {}, {});
+    package->next_disk().finish();
+  }
+  EXPECT_FALSE(fs::exists(file));
+}
+
 TEST_F(OvaWrite, IsPlainUstar) {
   write(mixed);
   std::array<std::byte, 512> header{};

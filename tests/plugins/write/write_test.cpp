@@ -51,26 +51,49 @@ class Plain final : public FormatOf<Options> {
   }
 };
 
-struct MachineOptions {
-  Table facts;
+/// Disks one after the other, and what is known.
+class Packing final : public Package {
+ public:
+  Packing(fs::path file, std::vector<std::uint64_t> sizes) : file_(std::move(file)), sizes_(std::move(sizes)) {}
+  BlockSink& next_disk() override {
+    const fs::path path = file_.string() + std::to_string(paths_.size());
+    disk_ = std::make_unique<FileSink>(path, sizes_.at(paths_.size()));
+    paths_.push_back(path);
+    return *disk_;
+  }
+  void finish(const std::function<void(std::uint64_t, std::uint64_t)>& progress) override {
+    std::string all;
+    for (const fs::path& path : paths_) {
+      all += read_text(path);
+      fs::remove(path);
+    }
+    progress(all.size(), all.size());
+    write_text(file_, all);
+  }
+
+ private:
+  fs::path file_;
+  std::vector<std::uint64_t> sizes_;
+  std::vector<fs::path> paths_;
+  std::unique_ptr<BlockSink> disk_;
 };
 
-/// A format that describes the machine as well.
-class Package final : public FormatOf<MachineOptions> {
+/// A format of whole machines.
+class MachineFormat final : public FormatOf<Options> {
  public:
-  Package()
-      : FormatOf({.name = "package", .summary = "A machine.", .extensions = {"pkg"}},
-                 {{"facts", &MachineOptions::facts, "What is known."}}) {}
+  MachineFormat() : FormatOf({.name = "machine", .summary = "A machine.", .extensions = {"pkg"}}, {}) {}
   Match probe(const Glimpse&) const override { return Match::no; }
   Inspection inspect(const File&) const override { return {}; }
   std::shared_ptr<const BlockReader> open(File, std::shared_ptr<const BlockReader>) const override { return nullptr; }
-  mutable Table facts;  // what it was last told
+  bool is_package() const override { return true; }
+  mutable Facts told;  // what it was last told
 
  protected:
-  std::unique_ptr<BlockSink> create(const fs::path& file, std::uint64_t size,
-                                    const MachineOptions& options) const override {
-    facts = options.facts;
-    return std::make_unique<FileSink>(file, size);
+  std::unique_ptr<BlockSink> create(const fs::path&, std::uint64_t, const Options&) const override { return nullptr; }
+  std::unique_ptr<Package> pack(const fs::path& file, const std::vector<std::uint64_t>& sizes, const Facts& known,
+                                const Options&) const override {
+    told = known;
+    return std::make_unique<Packing>(file, sizes);
   }
 };
 
@@ -89,33 +112,35 @@ class Write : public ::testing::Test {
   const fakes::MemoryDisk disk{"content", 2 * chunk_size};
 };
 
-TEST_F(Write, TellsAFormatOfMachinesWhatIsKnownOfThisOne) {
-  const Package package;
-  ctx.fake_formats.formats["package"] = &package;
+TEST_F(Write, GivesAFormatOfMachinesEveryDiskAndWhatIsKnown) {
+  const MachineFormat machine;
+  ctx.fake_formats.formats["machine"] = &machine;
   ctx.size = disk.size();
   ctx.known_facts = {{"machine.cpus", "4"}, {"boot.firmware", "uefi"}};
-  write_stage().run_with(ctx, {{"file", Value{dir / "x.pkg"}}, {"format", Value{std::string("package")}}});
-  EXPECT_EQ(canonical(Value{package.facts}), canonical(Value{Table{{"machine.cpus", Value{std::string("4")}},
-                                                                   {"boot.firmware", Value{std::string("uefi")}}}}));
+  ctx.add_part(part_role::data, "disk1", fakes::MemoryDisk("second", chunk_size));
+  ctx.add_part(part_role::firmware, "vars", fakes::MemoryDisk("settings", chunk_size));  // no place for these
+  ctx.add_part(part_role::data, "disk2", fakes::MemoryDisk("third", chunk_size + 512));
+  const fs::path file = dir / "x.pkg";
+  write_stage().run_with(ctx, {{"file", Value{file}}, {"format", Value{std::string("machine")}}});
+  ctx.pass(disk);
+  const std::string all = read_text(file);
+  ASSERT_EQ(all.size(), 4 * chunk_size + 512);
+  EXPECT_TRUE(all.starts_with("content"));
+  EXPECT_EQ(all.substr(2 * chunk_size, 6), "second");
+  EXPECT_EQ(all.substr(3 * chunk_size, 5), "third");
+  EXPECT_EQ(machine.told, (Facts{{"machine.cpus", "4"}, {"boot.firmware", "uefi"}}));
+  EXPECT_EQ(ctx.progressed.back().what, "the manifest");
 }
 
-TEST_F(Write, RefusesAMachineThatWouldLoseADisk) {
-  const Package package;
-  ctx.fake_formats.formats["package"] = &package;
+TEST_F(Write, LeavesNothingOfAMachineThatIsStopped) {
+  const MachineFormat machine;
+  ctx.fake_formats.formats["machine"] = &machine;
   ctx.size = disk.size();
-  const Table params{{"file", Value{dir / "x.pkg"}}, {"format", Value{std::string("package")}}};
-  ctx.known_parts = {{part_role::firmware, "vars", nullptr}};
-  write_stage().run_with(ctx, params);  // the firmware makes itself new ones
+  write_stage().run_with(ctx, {{"file", Value{dir / "x.pkg"}}, {"format", Value{std::string("machine")}}});
+  ctx.stop_source.request_stop();
+  EXPECT_THROW(ctx.pass(disk), Error);
   ctx.consumers.clear();
-  ctx.known_parts.push_back({part_role::data, "disk1", nullptr});
-  try {
-    write_stage().run_with(ctx, params);
-    ADD_FAILURE();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.evidence(), std::vector<std::string>{"disk1"});
-    EXPECT_FALSE(error.hint().empty());
-  }
-  EXPECT_FALSE(fs::exists(dir / "x.pkg"));
+  EXPECT_TRUE(fs::is_empty(dir.path()));
 }
 
 TEST_F(Write, WritesInTheFormatOfTheEnding) {

@@ -2,7 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "plugins/import/origin/fetching.h"
-#include "process/process.h"
+#include "process/sandbox.h"
 #include "support/run.h"
 
 namespace kiln::test {
@@ -20,7 +20,7 @@ class Checksums : public Fetching {
  protected:
   Checksums() {
     server().put("a.raw", disk);
-    ctx.on_exec = [this](const Command& command) { return run_checked(command, {.directory = ctx.scratch()}); };
+    ctx.on_exec = [this](const Command& command) { return run_confined(command, {.directory = ctx.scratch()}, true); };
   }
   /// As a publisher lays it beside the file.
   void publish(const std::string& list) { server().put("SHA256SUMS", list); }
