@@ -8,26 +8,12 @@
 #include <kiln/file.h>
 #include <kiln/testing.h>
 
+#include "plugins/preflight/cpio.h"
 #include "support/plugins.h"
 #include "support/temp.h"
 #include "support/values.h"
 
 namespace kiln::test {
-
-/// A cpio archive (newc) of empty files.
-inline std::string cpio_of(const std::vector<std::string>& names) {
-  std::string out;
-  const auto add = [&](const std::string& name) {
-    char header[111];
-    std::snprintf(header, sizeof header, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x", 1, 0100644, 0, 0,
-                  1, 0, 0, 0, 0, 0, 0, static_cast<unsigned>(name.size() + 1), 0);
-    out += header + name + '\0';
-    out.resize((out.size() + 3) / 4 * 4);
-  };
-  for (const std::string& name : names) add(name);
-  add("TRAILER!!!");
-  return out;
-}
 
 class PreflightRun {
  public:
