@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
 
 #include <kiln/finding.h>
@@ -185,11 +186,11 @@ Package::~Package() = default;
 std::optional<Member> lone_disk(const fs::path& archive, const std::vector<Member>& members) {
   if (ends(archive.filename().string(), ".ova")) return std::nullopt;
   std::optional<Member> found;
+  // Of Vagrant's boxes, of Google's older exports, and of Oracle's (".oci").
+  constexpr std::array<std::string_view, 5> about{"metadata.json", "info.json", "Vagrantfile", "manifest.json",
+                                                  "image_metadata.json"};
   for (const Member& member : members) {
-    // Of Vagrant's boxes and of Google's older exports.
-    if (member.name == "metadata.json" || member.name == "info.json" || member.name == "Vagrantfile" ||
-        member.name == "manifest.json")
-      continue;
+    if (std::ranges::find(about, member.name) != about.end()) continue;
     if (found || ends(member.name, ".ovf")) return std::nullopt;
     found = member;
   }

@@ -31,8 +31,8 @@ class Package {
   virtual std::string manifest() const = 0;
 };
 
-/// The one disk of an archive that is no OVA: as Google's cloud exports it ("disk.raw"), and Vagrant keeps it for
-/// libvirt. Nothing: there is an OVF, or not one such file, or the archive is called an OVA.
+/// The one disk of an archive that is no OVA: as Google's cloud ("disk.raw") and Oracle's export it, and Vagrant
+/// keeps it for libvirt. Nothing: there is an OVF, or not one such file, or the archive is called an OVA.
 std::optional<Member> lone_disk(const std::filesystem::path& archive, const std::vector<Member>&);
 
 /// Throws Error as members_of_tar() does, and with code::archive unless there is one OVF and at most one manifest.

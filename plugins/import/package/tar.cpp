@@ -60,6 +60,14 @@ std::string without_folder(std::string name) {
   return name.starts_with("./") ? name.substr(2) : name;
 }
 
+/// What XenServer and XCP-ng export: folders of pieces of a MiB each.
+void refuse_xva(const File& file, const std::string& first) {
+  if (first == "ova.xml")
+    throw refused(file.path().string() + " is an XVA, which kiln does not read",
+                  "export the machine's disks as VHD, or the machine as OVF", {"its first member is \"ova.xml\""})
+        .as(code::unsupported);
+}
+
 void check_kind(const File& file, archive_entry* entry, const std::string& name, std::uint64_t header) {
   if (const std::string kind = kind_of(entry); !kind.empty())
     throw unsafe(file, kind + " in it", header, in_quotes(name));
@@ -127,6 +135,7 @@ std::vector<Member> members_of_tar(const File& file) {
     const auto header = static_cast<std::uint64_t>(::archive_read_header_position(reader.get()));
     const la_int64_t stored = ::archive_entry_size(entry);
     Member member{without_folder(ArchiveReader::name_of(entry)), reader.position(), static_cast<std::uint64_t>(stored)};
+    if (end == 0) refuse_xva(file, member.name);
     const bool nothing = means_nothing(entry, member.name);
     if (names.size() == most_members)
       throw unsafe(file, "more than " + std::to_string(most_members) + " members", header, in_quotes(member.name));

@@ -95,6 +95,23 @@ TEST_F(LoneDisk, IsTakenAsItIsFromAnyTar) {
   }
 }
 
+TEST_F(LoneDisk, OfOraclesCloud) {
+  write_text(dir / "output.QCOW2", sample(1).qcow2);
+  write_text(dir / "image_metadata.json", R"({"version": 2})");
+  ImportRun import;
+  import.run(tar({"-c", "image_metadata.json", "output.QCOW2"}, "web.oci"));
+  EXPECT_TRUE(test::same_as_raw(*import.ctx.produced, sample(1).raw));
+}
+
+TEST_F(LoneDisk, OfXenServerIsCalledByItsName) {
+  write_text(dir / "ova.xml", "<value/>");
+  fs::create_directory(dir / "Ref:1");
+  write_text(dir / "Ref:1/00000000", std::string(1 << 20, 'x'));
+  const Error error = ImportRun().refusal(tar({"-c", "ova.xml", "Ref:1/00000000"}, "web.xva"));
+  EXPECT_EQ(error.code(), code::unsupported);
+  EXPECT_THAT(error.what(), HasSubstr("is an XVA"));
+}
+
 TEST_F(LoneDisk, OfAVagrantBox) {
   write_text(dir / "box.img", sample(1).qcow2);
   write_text(dir / "metadata.json", R"({"provider": "libvirt", "format": "qcow2", "virtual_size": 1})");
