@@ -7,6 +7,7 @@
 
 #include "plugins/import/package/packages.h"
 #include "support/run.h"
+#include "support/temp.h"
 
 namespace kiln::test {
 namespace {
@@ -14,6 +15,20 @@ namespace {
 void write(const std::filesystem::path& file, const std::string& bytes) {
   std::filesystem::remove(file);
   File::create(file).write_at(0, std::as_bytes(std::span(bytes)));
+}
+
+/// A disk of eight pieces, so that its map goes on behind the header.
+void write_with_holes(const std::filesystem::path& folder) {
+  const TempDir dir;
+  File disk = File::create(dir / "disk.raw");
+  disk.truncate(1 << 20);
+  for (std::uint64_t i = 0; i < 8; ++i) disk.write_at(i << 17, std::as_bytes(std::span(std::string(512, 'd'))));
+  for (const char* format : {"oldgnu", "pax"}) {
+    const std::filesystem::path file = folder / ("holes-" + std::string(format));
+    if (run({"tar", "-C", dir.path(), std::string("--format=") + format, "-S", "-c", "-f", file, "disk.raw"}).status !=
+        0)
+      throw std::runtime_error("tar");
+  }
 }
 
 void make_seeds(const std::filesystem::path& folder) {
@@ -28,6 +43,7 @@ void make_seeds(const std::filesystem::path& folder) {
   write(folder / "gnu", tar_of(members, archive_write_set_format_gnutar));
   write(folder / "pax", tar_of(members, archive_write_set_format_pax));
   write(folder / "ovf", ovf);
+  write_with_holes(folder);
   write(folder / "zip", zip_of({{"disk.img", disk}}));
   for (const char* program : {"gzip", "xz", "zstd", "bzip2"}) {
     for (const char* name : {"ustar", "gnu"}) {
