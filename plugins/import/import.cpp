@@ -100,6 +100,7 @@ class Import final : public StageOf<Params, Role::source> {
     facts["source.file"] = origin.name;
     facts["source.format"] = source.kind;
     facts["source.size"] = std::to_string(origin.input.file.size());
+    if (source.kind != source.disks.front().found.format) facts["source.disks"] = kinds_of_disks(source);
     for (const auto& [name, value] : origin.facts) facts[name] = value;
     note_layout(ctx, *source.disks.front().disk);
     for (const auto& [name, value] : source.facts) facts[name] = value;

@@ -195,16 +195,18 @@ Source open_source(Context& ctx, Input input, const std::string& format, const U
   return out;
 }
 
-std::string describe(const Source& source) {
-  const auto kind_of = [](const SourceDisk& d) {
-    return d.found.format + (d.found.variant.empty() ? "" : " " + d.found.variant);
-  };
-  std::uint64_t size = 0;
+std::string kinds_of_disks(const Source& source) {
   std::string kinds;
-  for (const SourceDisk& disk : source.disks) {
-    size += disk.disk->size();
-    kinds += (kinds.empty() ? "" : ", ") + kind_of(disk);
-  }
+  for (const SourceDisk& disk : source.disks)
+    kinds +=
+        (kinds.empty() ? "" : ", ") + disk.found.format + (disk.found.variant.empty() ? "" : " " + disk.found.variant);
+  return kinds;
+}
+
+std::string describe(const Source& source) {
+  std::uint64_t size = 0;
+  for (const SourceDisk& disk : source.disks) size += disk.disk->size();
+  const std::string kinds = kinds_of_disks(source);
   const std::string total = ", " + format_bytes(size);
   if (source.kind == source.disks.front().found.format) return kinds + total;
   const std::size_t count = source.disks.size();

@@ -29,6 +29,9 @@ struct Source {
 /// Throws Error with a code of <kiln/finding.h>.
 Source open_source(Context&, Input, const std::string& format, const UnpackLimits&);
 
+/// "qcow2 v3, vmdk streamOptimized": of the disks, in their order.
+std::string kinds_of_disks(const Source&);
+
 /// "vhd dynamic, 20.0 GiB", "ova, 2 disks (vmdk, vmdk), 60.0 GiB"
 std::string describe(const Source&);
 

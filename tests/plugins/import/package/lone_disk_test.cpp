@@ -101,6 +101,8 @@ TEST_F(LoneDisk, OfOraclesCloud) {
   ImportRun import;
   import.run(tar({"-c", "image_metadata.json", "output.QCOW2"}, "web.oci"));
   EXPECT_TRUE(test::same_as_raw(*import.ctx.produced, sample(1).raw));
+  EXPECT_EQ(import.ctx.known_facts.at("source.format"), "tar");
+  EXPECT_EQ(import.ctx.known_facts.at("source.disks"), "qcow2 v3");
 }
 
 TEST_F(LoneDisk, OfXenServerIsCalledByItsName) {
