@@ -149,6 +149,8 @@ std::vector<Member> members_of_tar(const File& file) {
                       stored < 0 || taken > UINT64_MAX - member.offset ? UINT64_MAX : member.offset + taken);
     if (!names.insert(member.name).second)
       throw unsafe(file, "two members of one name", header, in_quotes(member.name));
+    if (!with_holes && ::archive_entry_sparse_reset(entry) > 0)
+      throw unsafe(file, "a member with holes of a kind that kiln does not know", header, in_quotes(member.name));
     if (with_holes) member.runs = runs_of(file, entry, member.offset, *with_holes);
     check_data(file, reader, member);
     end = (member.offset + taken + block - 1) / block * block;

@@ -20,11 +20,20 @@ constexpr std::size_t type_at = 156, size_at = 124, size_digits = 12, more_at = 
 constexpr std::uint64_t most_runs = 100'000, runs_in_extension = 21, longest_words = 1 << 20;
 constexpr int most_prefixes = 8;
 constexpr char gnu_sparse = 'S';
+// Files, links, devices, folders; and what says more of the header behind it: pax words, GNU's long names.
+constexpr std::string_view plain_types("\00001234567", 9), prefix_types("xgLK");
 
 using Block = std::array<char, block>;
 
 bool read_block(const File& file, std::uint64_t at, Block& into) {
   return file.read_some(at, std::as_writable_bytes(std::span(into))) == into.size();
+}
+
+Error refused_header(const File& file, std::uint64_t header, const std::string& proof) {
+  return refused(file.path().string() + " has a member that kiln does not understand",
+                 "ask whoever made it for an archive of plain files",
+                 {"tar header at byte " + std::to_string(header) + ": " + proof})
+      .as(code::archive);
 }
 
 Error refused_map(const File& file, std::uint64_t header, const std::string& proof) {
@@ -64,11 +73,7 @@ void check_extensions(const File& file, std::uint64_t header, Block block_read) 
 std::uint64_t skip_words(const File& file, std::uint64_t at, const Block& header) {
   const std::uint64_t size = follows(header);
   if (size > longest_words)
-    throw refused(
-        file.path().string() + " has a member whose name or description is too long",
-        "ask whoever made it for an archive of plain files",
-        {"tar header at byte " + std::to_string(at) + ": more than " + std::to_string(longest_words) + " bytes"})
-        .as(code::archive);
+    throw refused_header(file, at, "its words have more than " + std::to_string(longest_words) + " bytes");
   std::string words(size, '\0');
   file.read_some(at + block, std::as_writable_bytes(std::span(words)));
   if (words.find("GNU.sparse.") != std::string::npos) throw refused_map(file, at, "GNU.sparse of a pax header");
@@ -119,10 +124,13 @@ std::optional<std::uint64_t> check_map(const File& file, std::uint64_t at) {
       check_extensions(file, at, header);
       return follows(header);
     }
-    if (std::string_view("xgLK").find(type) == std::string_view::npos) break;
+    if (plain_types.find(type) != std::string_view::npos) return std::nullopt;
+    if (prefix_types.find(type) == std::string_view::npos)
+      throw refused_header(file, at, "its type is of no plain file");
     at = skip_words(file, at, header);
   }
-  return std::nullopt;
+  if (at > file.size() || file.size() - at < block) return std::nullopt;  // whoever reads it finds out
+  throw refused_header(file, at, "more than " + std::to_string(most_prefixes) + " headers before it");
 }
 
 std::vector<TarRun> runs_of(const File& file, archive_entry* entry, std::uint64_t at, std::uint64_t stored) {

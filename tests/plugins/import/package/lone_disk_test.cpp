@@ -170,6 +170,25 @@ TEST_F(LoneDisk, MapsThatCannotBeAreRefused) {
   }
 }
 
+TEST_F(LoneDisk, HeadersOfNoPlainFileAreRefused) {
+  make_disk(0, MiB);
+  const std::string good = read_text(tar({"--format=gnu", "-c", "disk.raw"}));
+  for (const char type : {'V', 'M', 'X', 'A', 'D', 'N', '8', 'z'})
+    EXPECT_EQ(ImportRun().refusal(changed(good, 156, std::string(1, type))).code(), code::archive) << type;
+  // As many long names before one file as its reader has patience for.
+  std::string name = good.substr(0, 512);
+  name.replace(0, 13, "././@LongLink");
+  name[156] = 'L';
+  name.replace(124, 11, "00000001000");
+  const std::string once = read_text(changed(name, 0, "")) + "disk.raw" + std::string(504, '\0');
+  std::string many;
+  for (int i = 0; i < 9; ++i) many += once;
+  const Error error = ImportRun().refusal(changed(many + good, 0, ""));
+  EXPECT_EQ(error.code(), code::archive);
+  EXPECT_THAT(error.evidence().at(0), HasSubstr("more than 8 headers"));
+  ImportRun().run(changed(once + good, 0, ""));
+}
+
 TEST_F(LoneDisk, AMapWithoutEndIsRefusedBeforeItIsKept) {
   make_disk(30);
   std::string archive = read_text(google()).substr(0, 512);
