@@ -22,7 +22,8 @@ void write_with_holes(const std::filesystem::path& folder) {
   const TempDir dir;
   File disk = File::create(dir / "disk.raw");
   disk.truncate(1 << 20);
-  for (std::uint64_t i = 0; i < 8; ++i) disk.write_at(i << 17, std::as_bytes(std::span(std::string(512, 'd'))));
+  const std::string piece(512, 'd');
+  for (std::uint64_t i = 0; i < 8; ++i) disk.write_at(i << 17, std::as_bytes(std::span(piece)));
   for (const char* format : {"oldgnu", "pax"}) {
     const std::filesystem::path file = folder / ("holes-" + std::string(format));
     if (run({"tar", "-C", dir.path(), std::string("--format=") + format, "-S", "-c", "-f", file, "disk.raw"}).status !=
