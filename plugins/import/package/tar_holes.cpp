@@ -138,9 +138,10 @@ std::vector<TarRun> runs_of(const File& file, archive_entry* entry, std::uint64_
   const auto size = static_cast<std::uint64_t>(std::max<la_int64_t>(::archive_entry_size(entry), 0));
   std::uint64_t end = 0, sum = 0;
   la_int64_t offset = 0, length = 0;
-  // One run of everything is no map to libarchive.
-  if (::archive_entry_sparse_reset(entry) == 0 && size == stored && size != 0) return {{0, size, at}};
-  while (::archive_entry_sparse_next(entry, &offset, &length) == ARCHIVE_OK) {
+  // One run of everything is no map to libarchive, which has forgotten it then: to ask for it reads freed memory.
+  const bool has_map = ::archive_entry_sparse_reset(entry) > 0;
+  if (!has_map && size == stored && size != 0) return {{0, size, at}};
+  while (has_map && ::archive_entry_sparse_next(entry, &offset, &length) == ARCHIVE_OK) {
     const TarRun run{static_cast<std::uint64_t>(offset), static_cast<std::uint64_t>(length), at};
     if (offset < 0 || length < 0 || run.offset < end || run.offset > size || run.length > size - run.offset)
       throw damaged(file,

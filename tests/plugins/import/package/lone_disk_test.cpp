@@ -189,6 +189,13 @@ TEST_F(LoneDisk, HeadersOfNoPlainFileAreRefused) {
   ImportRun().run(changed(once + good, 0, ""));
 }
 
+/// libarchive forgets such a map when it is asked how long it is.
+TEST_F(LoneDisk, AMapOfNothingIsRefused) {
+  make_disk(2);
+  const std::string map = std::string(96, 'd') + '\0' + "00000000000";
+  EXPECT_EQ(ImportRun().refusal(changed(read_text(google()), 386, map)).code(), code::archive);
+}
+
 TEST_F(LoneDisk, AMapWithoutEndIsRefusedBeforeItIsKept) {
   make_disk(30);
   std::string archive = read_text(google()).substr(0, 512);
